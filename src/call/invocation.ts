@@ -1,0 +1,227 @@
+/**
+ * One call on its way through a handler. It listens to what arrives, whatever transport and interceptors that
+ * comes through, and ends the call exactly once.
+ */
+import { Metadata, type ServerInterceptingCallInterface } from '@grpc/grpc-js'
+import { GrpcError } from '../errors.ts'
+import type { Method } from '../schema/service.ts'
+import { status } from '../status.ts'
+import { CallContext, type Exchange } from './context.ts'
+import { statusText, type ErrorStatus } from './error-status.ts'
+import type { OpenCalls } from './open-calls.ts'
+
+/** A status as `sendStatus` of a call takes it. */
+export type Status = Parameters<ServerInterceptingCallInterface['sendStatus']>[0]
+
+/** The listener that `start` of a call takes; grpc-js does not export its name. */
+export type CallListener = Parameters<ServerInterceptingCallInterface['start']>[0]
+
+/** What a handler wants to hear of while it runs. */
+export interface Receiver {
+  onMessage? (message: unknown): void
+  onEnd? (): void
+  /** The call is over, be it answered, cancelled or past its deadline. */
+  onOver? (): void
+}
+
+/** A method of a user's service, whatever its style. */
+export interface MethodHandler {
+  /**
+   * Runs the method. A method with one request message gets it here; one with a stream of them gets undefined,
+   * and messages come to the receiver that it returns. What it throws becomes the status of the call.
+   */
+  (invocation: Invocation, request: unknown): Receiver | undefined
+}
+
+/** What is known of a method before any call. */
+export interface BoundMethod {
+  readonly method: Method
+  readonly handler: MethodHandler
+  readonly requestStream: boolean
+  readonly errorStatus: (error: unknown) => ErrorStatus
+  readonly keepCode: boolean
+  /** The calls that are open now. */
+  readonly openCalls: OpenCalls
+}
+
+const OPEN = 0
+/** The handler has answered; the answer is on its way. */
+const ANSWERED = 1
+const OVER = 2
+
+export class Invocation implements CallListener {
+  readonly context: CallContext
+  readonly call: ServerInterceptingCallInterface
+  readonly #bound: BoundMethod
+  #state = OPEN
+  #receiver: Receiver | undefined
+  #request: unknown
+
+  constructor (bound: BoundMethod, call: ServerInterceptingCallInterface, exchange: Exchange, receiveMetadata: () => Metadata = () => new Metadata()) {
+    this.#bound = bound
+    this.call = call
+    this.context = new CallContext(bound.method, call, exchange, receiveMetadata)
+    bound.openCalls.add(this)
+  }
+
+  get method (): Method {
+    return this.#bound.method
+  }
+
+  /** Whether an answer can still be given. */
+  get isOpen (): boolean {
+    return this.#state === OPEN
+  }
+
+  /** Listens to the call, and so to the interceptors around it. */
+  begin (): void {
+    this.call.start(this)
+  }
+
+  /** Runs the handler with its one request message, which no interceptor wants to see. */
+  receive (request: unknown): void {
+    try {
+      this.#receiver = this.#bound.handler(this, request)
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
+  onReceiveMetadata (metadata: Metadata): void {
+    this.context.receiveMetadata(metadata)
+    if (this.#bound.requestStream) this.receive(undefined)
+    else this.call.startRead()
+  }
+
+  onReceiveMessage (message: unknown): void {
+    if (this.#bound.requestStream) {
+      this.#receiver?.onMessage?.(message)
+    } else if (this.#request !== undefined) {
+      this.#end({ code: status.UNIMPLEMENTED, details: `Received a second request message for ${this.method.path}, which takes one` })
+    } else {
+      this.#request = message
+      this.call.startRead()
+    }
+  }
+
+  onReceiveHalfClose (): void {
+    if (this.#bound.requestStream) {
+      this.#receiver?.onEnd?.()
+    } else if (this.#request === undefined) {
+      this.#end({ code: status.UNIMPLEMENTED, details: `Received no request message for ${this.method.path}, which takes one` })
+    } else if (this.isOpen) {
+      this.receive(this.#request)
+    }
+  }
+
+  /** As in grpc-js, this comes at the end of every call, answered or not. */
+  onCancel (): void {
+    const givenUp = this.#state === OPEN
+    this.#leave()
+    if (givenUp) this.context.cancel(this.#reasonOfCancellation())
+    this.#receiver?.onOver?.()
+  }
+
+  /** Sends the one response message, and OK. */
+  reply (message: unknown, trailers?: Metadata): void {
+    if (!this.isOpen) return
+    if (this.#failsByCode(trailers)) return
+    this.#check(message)
+    this.#state = ANSWERED
+    this.call.sendMessage(message, () => this.#sendStatus({ code: status.OK, details: this.context.details ?? 'OK', metadata: this.#trailers(trailers) }))
+  }
+
+  /** Sends one message of a response stream; `done` is called when the next may follow, unless the call is over. */
+  send (message: unknown, done: () => void): void {
+    if (!this.isOpen) return
+    this.#check(message)
+    this.call.sendMessage(message, done)
+  }
+
+  /** Ends a response stream. */
+  end (trailers?: Metadata): void {
+    if (this.#failsByCode(trailers)) return
+    this.#end({ code: status.OK, details: this.context.details ?? 'OK', metadata: this.#trailers(trailers) })
+  }
+
+  /** Ends the call by the status of an error. */
+  fail (error: unknown, trailers?: Metadata): void {
+    const { status: failure, fault } = this.#bound.errorStatus(error)
+    if (!this.isOpen) {
+      if (fault !== undefined && fault !== this.context.aborted && !isAbortError(fault)) {
+        this.context.log.warn({ err: fault }, 'A handler failed after its call was over')
+      }
+      return
+    }
+    if (fault !== undefined) this.context.log.error({ err: fault }, 'A handler failed')
+    const { code, details } = this.context
+    const kept = fault !== undefined && this.#bound.keepCode && code !== undefined && code !== status.OK
+    this.#end({
+      code: kept ? code : failure.code,
+      details: kept && details !== undefined ? statusText(details) : failure.details,
+      metadata: merged(failure.metadata, this.#trailers(trailers))
+    })
+  }
+
+  /** Ends the call because the gateway shuts down. */
+  shutDown (): void {
+    if (!this.isOpen) return
+    const reason = new GrpcError(status.UNAVAILABLE, 'The server is shutting down')
+    this.context.cancel(reason)
+    this.fail(reason)
+    this.#receiver?.onOver?.()
+  }
+
+  /** A code other than OK that the handler has set wins over what it returns. */
+  #failsByCode (trailers: Metadata | undefined): boolean {
+    const { code, details } = this.context
+    if (code === undefined || code === status.OK) return false
+    this.#end({ code, details: statusText(details ?? ''), metadata: this.#trailers(trailers) })
+    return true
+  }
+
+  #end (ending: Status): void {
+    if (!this.isOpen) return
+    this.#state = ANSWERED
+    this.#sendStatus(ending)
+  }
+
+  #sendStatus (ending: Status): void {
+    this.#leave()
+    this.call.sendStatus(ending)
+  }
+
+  #leave (): void {
+    this.#state = OVER
+    this.#bound.openCalls.delete(this)
+  }
+
+  #trailers (given: Metadata | undefined): Metadata | undefined {
+    const own = this.context.usedTrailers
+    return given === undefined ? own : merged(given.clone(), own)
+  }
+
+  #reasonOfCancellation (): GrpcError {
+    return this.context.timeRemaining() <= TIMER_TOLERANCE_MS
+      ? new GrpcError(status.DEADLINE_EXCEEDED, 'Deadline exceeded')
+      : new GrpcError(status.CANCELLED, 'The client cancelled the call')
+  }
+
+  #check (message: unknown): void {
+    if (typeof message === 'object' && message !== null && !Array.isArray(message)) return
+    const got = message === null ? 'null' : Array.isArray(message) ? 'an array' : `a value of type ${typeof message}`
+    throw new TypeError(`${this.method.fullName} returned ${got} where an object for ${this.method.responseType.fullName.slice(1)} was expected`)
+  }
+}
+
+/** Timers may fire this much before the clock says so. */
+const TIMER_TOLERANCE_MS = 2
+
+function merged (metadata: Metadata, more: Metadata | undefined): Metadata {
+  if (more !== undefined) metadata.merge(more)
+  return metadata
+}
+
+function isAbortError (error: unknown): boolean {
+  return error instanceof Error && error.name === 'AbortError'
+}

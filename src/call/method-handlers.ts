@@ -1,0 +1,106 @@
+/**
+ * Handlers of the form `(request, context)`: a message or a promise of one comes back, or an (async) iterable of
+ * messages; a stream of requests comes in as an async iterable.
+ */
+import type { CallContext } from './context.ts'
+import type { Invocation, MethodHandler, Receiver } from './invocation.ts'
+import { RequestStream } from './request-stream.ts'
+
+export type ContextMethod = (request: unknown, context: CallContext) => unknown
+
+export function methodHandler (method: ContextMethod, requestStream: boolean, responseStream: boolean): MethodHandler {
+  const respond = responseStream ? respondWithStream : respondWithMessage
+  if (!requestStream) {
+    return (invocation, request) => respond(invocation, method(request, invocation.context))
+  }
+  return invocation => {
+    const requests = new RequestStream(invocation)
+    const response = respond(invocation, method(requests, invocation.context))
+    return {
+      onMessage: message => requests.onMessage(message),
+      onEnd: () => requests.onEnd(),
+      onOver () {
+        requests.onOver()
+        response?.onOver?.()
+      }
+    }
+  }
+}
+
+function respondWithMessage (invocation: Invocation, result: unknown): undefined {
+  if (isThenable(result)) replyWhenSettled(invocation, result)
+  else invocation.reply(result)
+}
+
+async function replyWhenSettled (invocation: Invocation, result: PromiseLike<unknown>): Promise<void> {
+  try {
+    invocation.reply(await result)
+  } catch (error) {
+    invocation.fail(error)
+  }
+}
+
+function respondWithStream (invocation: Invocation, result: unknown): Receiver {
+  let wake: (() => void) | undefined
+  let iterator: AnyIterator | undefined
+
+  async function pump (): Promise<void> {
+    try {
+      iterator = iteratorOf(isThenable(result) ? await result : result, invocation)
+      while (invocation.isOpen) {
+        const { done, value } = await iterator.next()
+        if (done === true) return invocation.end()
+        if (invocation.isOpen) await sent(value)
+      }
+      close()
+    } catch (error) {
+      invocation.fail(error)
+      close()
+    }
+  }
+
+  function sent (message: unknown): Promise<void> {
+    return new Promise((resolve, reject) => {
+      wake = resolve
+      try {
+        invocation.send(message, resolve)
+      } catch (error) {
+        reject(error)
+      }
+    })
+  }
+
+  /** Runs the `finally` blocks of a generator that is left before its end. */
+  function close (): void {
+    const closing = iterator
+    iterator = undefined
+    try {
+      Promise.resolve(closing?.return?.()).catch(error => invocation.fail(error))
+    } catch (error) {
+      invocation.fail(error)
+    }
+  }
+
+  pump()
+  return {
+    onOver () {
+      wake?.()
+      if (invocation.context.aborted !== undefined) close()
+    }
+  }
+}
+
+type AnyIterator = Iterator<unknown> | AsyncIterator<unknown>
+
+function iteratorOf (result: unknown, { method }: Invocation): AnyIterator {
+  if (typeof result === 'object' && result !== null) {
+    const iterable = result as Partial<AsyncIterable<unknown> & Iterable<unknown>>
+    const iterator = iterable[Symbol.asyncIterator]?.() ?? iterable[Symbol.iterator]?.()
+    if (iterator !== undefined) return iterator
+  }
+  throw new TypeError(`${method.fullName} must return an iterable or an async iterable of messages, because its response is a stream`)
+}
+
+function isThenable (value: unknown): value is PromiseLike<unknown> {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === 'function'
+}

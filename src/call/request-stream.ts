@@ -1,0 +1,67 @@
+/** A stream of request messages as the async iterable that a handler reads. */
+import type { Invocation, Receiver } from './invocation.ts'
+
+interface Waiting {
+  resolve (result: IteratorResult<unknown, undefined>): void
+  reject (error: unknown): void
+}
+
+const DONE: IteratorResult<unknown, undefined> = { done: true, value: undefined }
+
+/** Asks for a message only when the handler does, so that a slow handler slows the client down. */
+export class RequestStream implements AsyncIterableIterator<unknown, undefined>, Receiver {
+  readonly #invocation: Invocation
+  readonly #waiting: Waiting[] = []
+  #reading = false
+  #ended = false
+
+  constructor (invocation: Invocation) {
+    this.#invocation = invocation
+  }
+
+  [Symbol.asyncIterator] (): this {
+    return this
+  }
+
+  next (): Promise<IteratorResult<unknown, undefined>> {
+    const { aborted } = this.#invocation.context
+    if (aborted !== undefined) return Promise.reject(aborted)
+    if (this.#ended) return Promise.resolve(DONE)
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ resolve, reject })
+      this.#read()
+    })
+  }
+
+  return (): Promise<IteratorResult<unknown, undefined>> {
+    this.#finish()
+    return Promise.resolve(DONE)
+  }
+
+  onMessage (message: unknown): void {
+    this.#reading = false
+    this.#waiting.shift()?.resolve({ done: false, value: message })
+    if (this.#waiting.length > 0) this.#read()
+  }
+
+  onEnd (): void {
+    this.#finish()
+  }
+
+  onOver (): void {
+    const { aborted } = this.#invocation.context
+    if (aborted === undefined) return this.#finish()
+    for (const { reject } of this.#waiting.splice(0)) reject(aborted)
+  }
+
+  #read (): void {
+    if (this.#reading) return
+    this.#reading = true
+    this.#invocation.call.startRead()
+  }
+
+  #finish (): void {
+    this.#ended = true
+    for (const { resolve } of this.#waiting.splice(0)) resolve(DONE)
+  }
+}

@@ -1,0 +1,160 @@
+/**
+ * One exchange of a protocol of ours as grpc-js's `ServerInterceptingCallInterface`: what interceptors and
+ * handlers see of a call. A transport extends it with how messages come in and go out.
+ *
+ * Order, single sending of headers and status, cancellation and deadline are as in grpc-js's own call.
+ *
+ * @see https://github.com/grpc/proposal/blob/master/L112-node-server-interceptors.md
+ */
+import type { TLSSocket } from 'node:tls'
+import type { Socket } from 'node:net'
+import { Metadata, type ServerInterceptingCallInterface } from '@grpc/grpc-js'
+import { status } from '../status.ts'
+import type { AuthContext } from './context.ts'
+import { LONGEST_TIMER } from './deadline.ts'
+import type { CallListener, Status } from './invocation.ts'
+
+type ConnectionInfo = ReturnType<ServerInterceptingCallInterface['getConnectionInfo']>
+type MetricsRecorder = ReturnType<ServerInterceptingCallInterface['getMetricsRecorder']>
+
+export abstract class ServerCall implements ServerInterceptingCallInterface {
+  readonly #socket: Socket
+  readonly #deadline: number = Infinity
+  readonly #timer: NodeJS.Timeout | undefined
+  #listener: CallListener | undefined
+  #metadataSent = false
+  #over = false
+
+  /** @param timeout in milliseconds; undefined for no deadline */
+  constructor (socket: Socket, timeout: number | undefined) {
+    this.#socket = socket
+    if (timeout === undefined) return
+    this.#deadline = Date.now() + timeout
+    if (timeout <= LONGEST_TIMER) this.#timer = setTimeout(() => this.#expire(), timeout)
+  }
+
+  /** The request's metadata. */
+  protected abstract receiveMetadata (): Metadata
+  /** The handler or an interceptor wants the next message, or the end of them: call `deliver` or `deliverEnd`. */
+  protected abstract read (): void
+  protected abstract writeMetadata (metadata: Metadata): void
+  /** Throws when the message cannot be serialized. */
+  protected abstract writeMessage (message: unknown, done: () => void): void
+  protected abstract writeStatus (ending: Status): void
+
+  /** Whether nothing more can be sent: the status was, or the client is gone. */
+  get isOver (): boolean {
+    return this.#over
+  }
+
+  start (listener: CallListener): void {
+    if (this.#over) return
+    this.#listener = listener
+    listener.onReceiveMetadata(this.receiveMetadata())
+  }
+
+  /** Makes `listener` hear of the end of the call, when what precedes has come to it by another way. */
+  listen (listener: CallListener): void {
+    this.#listener = listener
+  }
+
+  startRead (): void {
+    if (!this.#over) this.read()
+  }
+
+  protected deliver (message: unknown): void {
+    if (!this.#over) this.#listener?.onReceiveMessage(message)
+  }
+
+  protected deliverEnd (): void {
+    if (!this.#over) this.#listener?.onReceiveHalfClose()
+  }
+
+  sendMetadata (metadata: Metadata): void {
+    if (this.#over || this.#metadataSent) return
+    this.#metadataSent = true
+    this.writeMetadata(metadata)
+  }
+
+  sendMessage (message: unknown, callback: () => void): void {
+    if (this.#over) return
+    try {
+      this.writeMessage(message, callback)
+    } catch (error) {
+      this.sendStatus({ code: status.INTERNAL, details: 'Error serializing response' })
+      this.serializingFailed(error)
+    }
+  }
+
+  /** For the transport to log. */
+  protected abstract serializingFailed (error: unknown): void
+
+  sendStatus (ending: Status): void {
+    if (this.#over) return
+    this.#finish()
+    this.writeStatus(ending)
+  }
+
+  /** The client is gone. */
+  cancel (): void {
+    if (!this.#over) this.#finish()
+  }
+
+  #expire (): void {
+    this.sendStatus({ code: status.DEADLINE_EXCEEDED, details: 'Deadline exceeded' })
+  }
+
+  /** As in grpc-js, listeners hear of every end, on the next tick. */
+  #finish (): void {
+    this.#over = true
+    clearTimeout(this.#timer)
+    if (this.#listener !== undefined) process.nextTick(notify, this.#listener)
+  }
+
+  getDeadline (): number {
+    return this.#deadline
+  }
+
+  getPeer (): string {
+    const { remoteAddress, remotePort } = this.#socket
+    if (remoteAddress === undefined) return 'unknown'
+    return remotePort === undefined ? remoteAddress : `${remoteAddress}:${remotePort}`
+  }
+
+  abstract getHost (): string
+
+  getAuthContext (): AuthContext {
+    const socket = this.#socket as Partial<TLSSocket>
+    if (socket.authorized !== true) return {}
+    const certificate = socket.getPeerCertificate!()
+    return { transportSecurityType: 'ssl', ...(certificate.raw === undefined ? {} : { sslPeerCertificate: certificate }) }
+  }
+
+  getConnectionInfo (): ConnectionInfo {
+    const { localAddress, localPort, remoteAddress, remotePort } = this.#socket
+    return { localAddress, localPort, remoteAddress, remotePort }
+  }
+
+  getMetricsRecorder (): MetricsRecorder {
+    return droppedMetrics as unknown as MetricsRecorder
+  }
+}
+
+function notify (listener: CallListener): void {
+  listener.onCancel()
+}
+
+function drop (): void {}
+
+/** grpc-js sends what is recorded only with a channel option that other protocols do not have. */
+const droppedMetrics = {
+  recordRequestCostMetric: drop,
+  recordUtilizationMetric: drop,
+  recordNamedMetric: drop,
+  recordCPUUtilizationMetric: drop,
+  recordMemoryUtilizationMetric: drop,
+  recordApplicationUtilizationMetric: drop,
+  recordQpsMetric: drop,
+  recordEpsMetric: drop,
+  serialize: () => Buffer.alloc(0)
+}

@@ -1,0 +1,155 @@
+/**
+ * The call objects that grpc-js handlers get, over any protocol.
+ *
+ * @see https://github.com/grpc/grpc-node/blob/master/packages/grpc-js/src/server-call.ts
+ */
+import { EventEmitter } from 'node:events'
+import { Duplex, Readable, Writable } from 'node:stream'
+import type { Metadata, ServerInterceptingCallInterface } from '@grpc/grpc-js'
+import type { CallContext } from './context.ts'
+import type { Invocation, Receiver } from './invocation.ts'
+
+const kInvocation = Symbol('invocation')
+
+/** The context of a call that a grpc-js handler got: request id, logger, signal and the rest. */
+export function contextOf (call: object): CallContext {
+  const invocation = (call as { [kInvocation]?: Invocation })[kInvocation]
+  if (invocation === undefined) throw new TypeError('contextOf takes the call object that a handler got from a GrpcGateway')
+  return invocation.context
+}
+
+/** What the mixins below extend: Node.js's own streams and emitters. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- TypeScript wants this of the base of a mixin
+type Base<T> = new (...args: any[]) => T
+
+/** Node.js's emitters and streams, made for a call: `ServerSurfaceCall` of grpc-js. */
+function Surface<T extends Base<EventEmitter>> (Emitter: T) {
+  return class extends Emitter implements Receiver {
+    readonly [kInvocation]: Invocation
+    readonly request: unknown
+    cancelled = false
+
+    // eslint-disable-next-line @typescript-eslint/no-explicit-any -- and this of its constructor
+    constructor (...[invocation, request]: any[]) {
+      super({ objectMode: true })
+      this[kInvocation] = invocation
+      this.request = request
+      this.on('error', error => this.onFailure(error))
+    }
+
+    get metadata (): Metadata {
+      return this[kInvocation].context.metadata
+    }
+
+    getPeer (): string {
+      return this[kInvocation].call.getPeer()
+    }
+
+    sendMetadata (metadata: Metadata): void {
+      this[kInvocation].call.sendMetadata(metadata)
+    }
+
+    getDeadline (): ReturnType<ServerInterceptingCallInterface['getDeadline']> {
+      return this[kInvocation].call.getDeadline()
+    }
+
+    getPath (): string {
+      return this[kInvocation].method.path
+    }
+
+    getHost (): string {
+      return this[kInvocation].call.getHost()
+    }
+
+    getAuthContext (): ReturnType<ServerInterceptingCallInterface['getAuthContext']> {
+      return this[kInvocation].call.getAuthContext()
+    }
+
+    getMetricsRecorder (): ReturnType<ServerInterceptingCallInterface['getMetricsRecorder']> {
+      return this[kInvocation].call.getMetricsRecorder()
+    }
+
+    onFailure (error: unknown): void {
+      this[kInvocation].fail(error)
+    }
+
+    /** grpc-js says `cancelled` at the end of every call, answered or not. */
+    onOver (): void {
+      this.cancelled = true
+      this.emit('cancelled', 'cancelled')
+    }
+  }
+}
+
+type SurfaceOf<T> = T & InstanceType<ReturnType<typeof Surface<Base<EventEmitter>>>>
+
+/** Request messages are read from the call. */
+function Reading<T extends Base<SurfaceOf<Readable>>> (Stream: T) {
+  return class extends Stream {
+    override _read (): void {
+      this[kInvocation].call.startRead()
+    }
+
+    onMessage (message: unknown): void {
+      this.push(message)
+    }
+
+    onEnd (): void {
+      this.push(null)
+    }
+
+    override onOver (): void {
+      super.onOver()
+      this.destroy()
+    }
+  }
+}
+
+/** Response messages are written to the call. The status follows: OK, or that of the error which was emitted. */
+function Writing<T extends Base<SurfaceOf<Writable>>> (Stream: T) {
+  return class extends Stream {
+    #failure: { error: unknown } | undefined
+    #trailers: Metadata | undefined
+
+    override _write (message: unknown, _encoding: string, callback: () => void): void {
+      try {
+        this[kInvocation].send(message, callback)
+      } catch (error) {
+        this[kInvocation].fail(error)
+      }
+    }
+
+    override _final (callback: () => void): void {
+      callback()
+      this.#finish()
+    }
+
+    /** @param trailers sent with the status, unless an error brings its own */
+    override end (trailers?: unknown): this {
+      if (trailers !== undefined) this.#trailers = trailers as Metadata
+      return super.end()
+    }
+
+    /** What was written before the error still goes out before the status. */
+    override onFailure (error: unknown): void {
+      this.#failure ??= { error }
+      if (this.destroyed) this.#finish()
+      else this.end()
+    }
+
+    override onOver (): void {
+      super.onOver()
+      this.destroy()
+    }
+
+    #finish (): void {
+      if (this.#failure === undefined) this[kInvocation].end(this.#trailers)
+      else this[kInvocation].fail(this.#failure.error, this.#trailers)
+    }
+  }
+}
+
+export const UnaryCall = Surface(EventEmitter as Base<EventEmitter>)
+export const ReadableCall = Reading(Surface(Readable as Base<Readable>))
+export const WritableCall = Writing(Surface(Writable as Base<Writable>))
+export const DuplexCall = Reading(Writing(Surface(Duplex as Base<Duplex>)))

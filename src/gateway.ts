@@ -1,0 +1,284 @@
+/** The gateway: services, the gRPC server that serves them, and what the HTTP routes need, with one lifecycle. */
+import type { ServerInterceptor } from '@grpc/grpc-js'
+import Fastify, { type FastifyInstance, type FastifyListenOptions, type FastifyServerOptions } from 'fastify'
+import type { TimeoutPolicy } from './call/deadline.ts'
+import type { ErrorStatus } from './call/error-status.ts'
+import { headerMapper, type HeaderMapper } from './call/headers.ts'
+import { guardedInterceptor } from './call/interceptors.ts'
+import { silentLogger, type Logger } from './call/logger.ts'
+import { OpenCalls } from './call/open-calls.ts'
+import { bindServices, collectRegistrations, type ServedMethod, type ServedService } from './call/services.ts'
+import { configurationErrors } from './errors.ts'
+import { tlsCredentials } from './grpc/credentials.ts'
+import { GrpcServer } from './grpc/server.ts'
+import type { JsonReadOptions } from './json/codec.ts'
+import { checkOptions, type CheckedOptions, type GatewayOptions, type MethodSettings } from './options.ts'
+import { grpcGateway, type MountableGateway } from './plugin.ts'
+import { errorWriter, type ErrorWriter } from './rest/error-body.ts'
+import { conventionRoutes, type MountedRoute } from './rest/routes.ts'
+import { serviceDescriber } from './schema/from-definition.ts'
+import type { MethodKind } from './schema/service.ts'
+
+/** One way to call an RPC over HTTP. */
+export interface RouteInfo {
+  readonly httpMethods: readonly string[]
+  /** With the prefixes of the app, once the gateway is registered with one. */
+  readonly url: string
+  /** The gRPC path: `/helloworld.Greeter/SayHello`. */
+  readonly rpc: string
+  readonly kind: MethodKind
+  /** Whether the service has a method for it; else it answers UNIMPLEMENTED. */
+  readonly implemented: boolean
+}
+
+export interface ShutdownOptions {
+  /** How long open calls may go on, in milliseconds; then they end with UNAVAILABLE. Default 9,000. */
+  graceMs?: number | undefined
+}
+
+export interface ListenOptions extends FastifyListenOptions {
+  /** Goes before the path of the gateway: `/api/v1`. Default none. */
+  basePath?: string | undefined
+  /** Options of the Fastify app that is made, such as `logger` and `https`. */
+  fastify?: FastifyServerOptions & { https?: object } | undefined
+}
+
+/** `idle` before the first startup: HTTP is served already, so that apps can be tested without ports. */
+type State = 'idle' | 'serving' | 'draining' | 'stopped'
+
+/** Less than the 10 s after which close-with-grace, and docker stop, give up. */
+const DEFAULT_GRACE_MS = 9000
+/** How long ended calls may take to tell their clients. */
+const FLUSH_MS = 500
+
+/**
+ * Serves gRPC services over gRPC and, on the Fastify apps that it is registered with, over HTTP and JSON.
+ *
+ * @example
+ * const gateway = new GrpcGateway({ services: [GreeterService], port: 50051 })
+ * registerGrpcHttpRoutes(app, [gateway], { basePath: '/api/v1' })
+ * await gateway.startup()
+ */
+export class GrpcGateway implements MountableGateway {
+  readonly path: string
+  readonly httpMethods: readonly string[]
+  /** @internal */
+  readonly services: readonly ServedService[]
+  /** @internal */
+  readonly interceptors: readonly ServerInterceptor[]
+  /** @internal */
+  readonly headers: HeaderMapper
+  /** @internal */
+  readonly errorStatus: (error: unknown) => ErrorStatus
+  /** @internal */
+  readonly writeError: ErrorWriter
+  /** @internal */
+  readonly bodyLimit: number
+
+  readonly #options: CheckedOptions
+  readonly #openCalls = new OpenCalls()
+  readonly #mounted: MountedRoute[] = []
+  #log: Logger
+  #state: State = 'idle'
+  #server: GrpcServer | undefined
+  #port: number | undefined
+  /** The app that `listen` has made. */
+  #app: FastifyInstance | undefined
+  #starting: Promise<void> | undefined
+  #draining: Promise<void> | undefined
+  #stopping: Promise<void> | undefined
+
+  /** @throws an error with a code `FGG_ERR_…` that names the option, service or file which is wrong */
+  constructor (options: GatewayOptions) {
+    this.#options = checkOptions(options)
+    const { path, httpMethods, interceptors, messageBytes, errors = {}, headers, tls, serverCredentials } = this.#options
+    this.path = path
+    this.httpMethods = httpMethods
+    this.bodyLimit = messageBytes
+    this.headers = headerMapper(headers)
+    this.#log = options.logger ?? silentLogger
+    const { services, types, errorStatus } = bindServices(collectRegistrations(options.services), {
+      describe: serviceDescriber(options.protos, options.includeDirs),
+      errors,
+      openCalls: this.#openCalls
+    })
+    this.services = services
+    this.errorStatus = errorStatus
+    this.writeError = errorWriter(errors, types)
+    this.interceptors = interceptors.map(interceptor => guardedInterceptor(interceptor, errorStatus, () => this.#log))
+    this.#options.serverCredentials = tls === undefined ? serverCredentials : tlsCredentials(tls)
+    checkMethodNames(options.methods ?? {}, services)
+    conventionRoutes(this)
+  }
+
+  /** The port of the gRPC server: the one that it is bound to, else the one that it is to be bound to. */
+  get port (): number {
+    return this.#port ?? this.#options.port
+  }
+
+  /** The address of the gRPC server, for clients: `127.0.0.1:50051`. */
+  get address (): string {
+    return hostPort(this.#options.host, this.port)
+  }
+
+  /**
+   * Starts the gRPC server. A gateway that is started already stays as it is; one that was shut down starts anew.
+   *
+   * @throws FGG_ERR_LISTEN, naming the address, when the port is taken
+   */
+  async startup (): Promise<void> {
+    if (this.#state === 'draining') await this.shutdown()
+    this.#starting ??= this.#start().finally(() => { this.#starting = undefined })
+    await this.#starting
+  }
+
+  async #start (): Promise<void> {
+    if (this.#state === 'serving') return
+    const { host, port, serverCredentials, channelOptions, messageBytes } = this.#options
+    const server = new GrpcServer({
+      address: hostPort(host, port),
+      credentials: serverCredentials,
+      channelOptions: { 'grpc.max_receive_message_length': messageBytes, ...channelOptions },
+      interceptors: this.interceptors,
+      services: this.services,
+      log: () => this.#log,
+      timeoutPolicy: method => this.timeoutPolicy(method)
+    })
+    this.#port = await server.bind()
+    this.#server = server
+    this.#state = 'serving'
+    this.#log.info({ address: this.address }, 'gRPC server listening')
+    this.#warnOfMissingMethods()
+  }
+
+  #warnOfMissingMethods (): void {
+    for (const { service, owner, methods } of this.services) {
+      const missing = methods.filter(method => !method.implemented).map(({ method }) => method.name)
+      if (missing.length === 0) continue
+      this.#log.warn({ service: service.fullName, missing }, `${owner} does not implement ${missing.join(', ')} of ${service.fullName}: calls get UNIMPLEMENTED`)
+    }
+  }
+
+  /**
+   * Makes a Fastify app with the routes of this gateway, starts the gRPC server, then the HTTP server. When
+   * either fails, neither is left running.
+   *
+   * @returns the app; closing it, or `shutdown`, ends both servers
+   *
+   * @example
+   * await gateway.listen({ port: 8000 })
+   */
+  async listen ({ basePath, fastify = {}, ...listen }: ListenOptions = {}): Promise<FastifyInstance> {
+    if (this.#app !== undefined) throw new configurationErrors.FGG_ERR_STATE('This gateway listens already. Shut it down first')
+    const app = Fastify(fastify)
+    app.register(grpcGateway, { gateways: [this], basePath })
+    app.addHook('preClose', async () => { this.#app = undefined })
+    this.#app = app
+    try {
+      await app.ready()
+      await this.startup()
+      await app.listen(listen)
+      return app
+    } catch (error) {
+      await app.close()
+      throw error
+    }
+  }
+
+  /** Refuses new calls: over HTTP with 503, over gRPC by closing its port. Open calls go on. */
+  drain (): void {
+    if (this.#state === 'draining' || this.#state === 'stopped') return
+    this.#state = 'draining'
+    this.#draining = this.#server?.close()
+  }
+
+  /**
+   * Takes no new calls, on any protocol, and waits for the open ones; those that outlast `graceMs` end with
+   * UNAVAILABLE. An app that `listen` has made is closed too. A gateway that is shut down already stays as it is.
+   */
+  async shutdown ({ graceMs = DEFAULT_GRACE_MS }: ShutdownOptions = {}): Promise<void> {
+    await this.#starting?.catch(() => {})
+    if (this.#state !== 'stopped') {
+      this.#stopping ??= this.#stop(graceMs).finally(() => { this.#stopping = undefined })
+      await this.#stopping
+    }
+    await this.#app?.close()
+  }
+
+  async #stop (graceMs: number): Promise<void> {
+    this.drain()
+    const over = Promise.all([this.#draining, this.#openCalls.idle()])
+    if (!await settlesWithin(over, graceMs)) {
+      this.#log.warn({ calls: this.#openCalls.size }, 'Calls outlasted the grace time of the shutdown and are ended')
+      this.#openCalls.shutDown()
+      if (!await settlesWithin(over, FLUSH_MS)) this.#server?.destroy()
+    }
+    this.#server = undefined
+    this.#port = undefined
+    this.#state = 'stopped'
+  }
+
+  /** Every way to call an RPC over HTTP. Prefixes are known once the gateway is registered with an app. */
+  routes (): RouteInfo[] {
+    const routes = this.#mounted.length > 0 ? this.#mounted : conventionRoutes(this).map(route => ({ ...route, template: route.url }))
+    return routes.map(({ template, method: { method, implemented } }) => ({
+      httpMethods: this.httpMethods,
+      url: template,
+      rpc: method.path,
+      kind: method.kind,
+      implemented
+    }))
+  }
+
+  /** @internal */
+  mounted (routes: readonly MountedRoute[]): void {
+    this.#mounted.push(...routes)
+  }
+
+  /** @internal */
+  useLogger (logger: Logger): void {
+    if (this.#log === silentLogger) this.#log = logger
+  }
+
+  /** @internal */
+  acceptsCalls (): boolean {
+    return this.#state === 'idle' || this.#state === 'serving'
+  }
+
+  /** @internal */
+  jsonOptions (method: ServedMethod): JsonReadOptions {
+    return { ...this.#options.json, ...this.#settingsOf(method, 'json') }
+  }
+
+  /** @internal */
+  timeoutPolicy (method: ServedMethod): TimeoutPolicy {
+    return { ...this.#options.timeout, ...this.#settingsOf(method, 'timeout') }
+  }
+
+  #settingsOf<K extends keyof MethodSettings> ({ method: { fullName } }: ServedMethod, setting: K): MethodSettings[K] {
+    const { methods = {} } = this.#options
+    const ofService = methods[`${fullName.slice(0, fullName.lastIndexOf('.'))}.*`]
+    return { ...ofService?.[setting], ...methods[fullName]?.[setting] }
+  }
+}
+
+function hostPort (host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
+function checkMethodNames (methods: Readonly<Record<string, MethodSettings>>, services: readonly ServedService[]): void {
+  const known = new Set(services.flatMap(({ service }) => [`${service.fullName}.*`, ...service.methods.map(({ fullName }) => fullName)]))
+  for (const name of Object.keys(methods)) {
+    if (!known.has(name)) throw new configurationErrors.FGG_ERR_OPTION('methods', `names ${name}, which is none of: ${[...known].join(', ')}`)
+  }
+}
+
+async function settlesWithin (promise: Promise<unknown>, ms: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined
+  const timeout = new Promise<boolean>(resolve => { timer = setTimeout(resolve, ms, false) })
+  try {
+    return await Promise.race([promise.then(() => true), timeout])
+  } finally {
+    clearTimeout(timer)
+  }
+}

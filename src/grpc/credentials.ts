@@ -1,0 +1,39 @@
+/** Server credentials for gRPC over TLS, from PEM files or their contents. */
+import { readFileSync } from 'node:fs'
+import { ServerCredentials } from '@grpc/grpc-js'
+import { configurationErrors } from '../errors.ts'
+
+/** Each is the path of a PEM file, or its content. */
+export interface TlsOptions {
+  /** The server's private key. */
+  key: string | Buffer
+  /** The server's certificate, followed by those of its intermediate authorities. */
+  cert: string | Buffer
+  /** The authorities whose client certificates are accepted. Default: those that Node.js knows. */
+  ca?: string | Buffer | undefined
+  /** Refuse clients without a certificate of these authorities: mutual TLS. Default false. */
+  requireClientCert?: boolean | undefined
+}
+
+/** @throws FGG_ERR_TLS, naming the option, when a file cannot be read or holds no usable PEM */
+export function tlsCredentials ({ key, cert, ca, requireClientCert = false }: TlsOptions): ServerCredentials {
+  if (requireClientCert && ca === undefined) throw new configurationErrors.FGG_ERR_TLS('ca', 'is needed with `requireClientCert`, to know whose certificates to accept')
+  const pair = { private_key: pem('key', key), cert_chain: pem('cert', cert) }
+  const authorities = ca === undefined ? null : pem('ca', ca)
+  try {
+    return ServerCredentials.createSsl(authorities, [pair], requireClientCert)
+  } catch (error) {
+    throw new configurationErrors.FGG_ERR_TLS('key', `key and certificate do not work together: ${(error as Error).message}`)
+  }
+}
+
+function pem (option: keyof TlsOptions, value: unknown): Buffer {
+  if (Buffer.isBuffer(value)) return value
+  if (typeof value !== 'string') throw new configurationErrors.FGG_ERR_TLS(option, 'must be a path, a PEM string or a Buffer')
+  if (value.includes('-----BEGIN ')) return Buffer.from(value)
+  try {
+    return readFileSync(value)
+  } catch (error) {
+    throw new configurationErrors.FGG_ERR_TLS(option, `cannot read ${value}: ${(error as Error).message}`)
+  }
+}

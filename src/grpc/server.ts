@@ -1,0 +1,129 @@
+/**
+ * The gRPC transport: a grpc-js server whose calls run through the same handlers as those of every other
+ * protocol. Its innermost interceptor hands each call to its `Invocation`, in place of grpc-js's own handling.
+ */
+import { randomUUID } from 'node:crypto'
+import { Server, ServerCredentials, ServerInterceptingCall, type ChannelOptions, type Metadata, type ServerInterceptingCallInterface, type ServerInterceptor } from '@grpc/grpc-js'
+import type { Exchange } from '../call/context.ts'
+import type { TimeoutPolicy } from '../call/deadline.ts'
+import { Invocation, type CallListener } from '../call/invocation.ts'
+import type { Logger } from '../call/logger.ts'
+import type { ServedMethod, ServedService } from '../call/services.ts'
+import { configurationErrors } from '../errors.ts'
+import { methodKind } from '../schema/service.ts'
+import { withTimeoutPolicy } from './timeout.ts'
+
+export interface GrpcServerOptions {
+  /** Host and port; port 0 for any free one. */
+  readonly address: string
+  readonly credentials: ServerCredentials | undefined
+  /** grpc-js's channel arguments. */
+  readonly channelOptions: ChannelOptions
+  readonly interceptors: readonly ServerInterceptor[]
+  readonly services: readonly ServedService[]
+  readonly log: () => Logger
+  timeoutPolicy (method: ServedMethod): TimeoutPolicy
+}
+
+export class GrpcServer {
+  readonly #server: Server
+  readonly #options: GrpcServerOptions
+
+  constructor (options: GrpcServerOptions) {
+    this.#options = options
+    const methods = new Map(options.services.flatMap(service => service.methods.map(method => [method.method.path, method])))
+    const policies = new Map([...methods].map(([path, method]) => [path, options.timeoutPolicy(method)]))
+    this.#server = new Server({
+      ...options.channelOptions,
+      interceptors: [...options.interceptors, ({ path }, call) => new HandedOverCall(methods.get(path)!, policies.get(path)!, call, options.log)]
+    })
+    for (const { method, definition } of methods.values()) this.#register(method.path, definition)
+  }
+
+  #register (path: string, definition: ServedMethod['definition']): void {
+    const { requestStream, responseStream, requestDeserialize, responseSerialize } = definition
+    const serialize = (message: unknown): Buffer => {
+      try {
+        return responseSerialize(message)
+      } catch (error) {
+        this.#options.log().error({ err: error, rpc: path }, 'The response does not fit its message type')
+        throw error
+      }
+    }
+    this.#server.register(path, handledByInvocation, serialize, requestDeserialize, GRPC_JS_KINDS[methodKind(requestStream, responseStream)])
+  }
+
+  /**
+   * Listens.
+   *
+   * @returns the port
+   * @throws FGG_ERR_LISTEN, naming the address
+   */
+  bind (): Promise<number> {
+    const { address, credentials } = this.#options
+    return new Promise((resolve, reject) => {
+      this.#server.bindAsync(address, credentials ?? ServerCredentials.createInsecure(), (error, bound) => {
+        if (error === null) resolve(bound)
+        else reject(new configurationErrors.FGG_ERR_LISTEN(address, listenProblem(error)))
+      })
+    })
+  }
+
+  /** Takes no more connections and calls; resolves when the open ones are over. */
+  close (): Promise<void> {
+    return new Promise(resolve => this.#server.tryShutdown(() => resolve()))
+  }
+
+  /** Ends what is still open. */
+  destroy (): void {
+    this.#server.forceShutdown()
+  }
+}
+
+const GRPC_JS_KINDS = { unary: 'unary', serverStreaming: 'serverStream', clientStreaming: 'clientStream', bidiStreaming: 'bidi' } as const
+
+/** grpc-js registers a method only with a function; the innermost interceptor takes every call before it. */
+function handledByInvocation (): never {
+  throw new Error('This call bypassed its interceptors')
+}
+
+/** Gives the call to an `Invocation` when grpc-js starts it. */
+class HandedOverCall extends ServerInterceptingCall {
+  readonly #start: () => void
+
+  constructor (method: ServedMethod, policy: TimeoutPolicy, call: ServerInterceptingCallInterface, log: () => Logger) {
+    super(call)
+    this.#start = () => {
+      const timed = withTimeoutPolicy(call, policy)
+      new Invocation(method, timed, new GrpcExchange(log)).begin()
+    }
+  }
+
+  override start (_listener: CallListener): void {
+    this.#start()
+  }
+}
+
+class GrpcExchange implements Exchange {
+  readonly protocol = 'grpc'
+  readonly http = undefined
+  readonly #log: () => Logger
+
+  constructor (log: () => Logger) {
+    this.#log = log
+  }
+
+  get log (): Logger {
+    return this.#log()
+  }
+
+  requestId (metadata: Metadata): string {
+    const id = metadata.get('x-request-id')[0]
+    return typeof id === 'string' && id !== '' ? id : randomUUID()
+  }
+}
+
+/** grpc-js says only that no address could be bound, and why in a list beside. */
+function listenProblem (error: Error & { errors?: string[] }): string {
+  return [error.message, ...error.errors ?? []].join(': ')
+}

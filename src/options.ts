@@ -1,0 +1,168 @@
+/** The options of a gateway, and what is wrong with them. */
+import { ServerCredentials, type ChannelOptions, type ServerInterceptor } from '@grpc/grpc-js'
+import type { TimeoutPolicy } from './call/deadline.ts'
+import type { ErrorOptions } from './call/error-status.ts'
+import type { HeaderOptions } from './call/headers.ts'
+import type { Logger } from './call/logger.ts'
+import type { ServiceSource } from './call/services.ts'
+import { configurationErrors } from './errors.ts'
+import type { TlsOptions } from './grpc/credentials.ts'
+import type { JsonReadOptions } from './json/codec.ts'
+import type { ErrorBodyOptions } from './rest/error-body.ts'
+import type { ProtoSource } from './schema/load.ts'
+
+/** What can differ from method to method. */
+export interface MethodSettings {
+  /** Overrides `json` for this method. */
+  json?: JsonReadOptions | undefined
+  /** Overrides `timeout` for this method. */
+  timeout?: TimeoutPolicy | undefined
+}
+
+export interface GatewayOptions {
+  /** Classes with a static `addToServer` hook, instances of them, and what `implement` returns. */
+  services: readonly ServiceSource[]
+  /** Under which the HTTP routes lie. Starts with `/`. Default `/grpc`. */
+  path?: string | undefined
+  /** The address of the gRPC server. Default `127.0.0.1`; `0.0.0.0` or `::` for every interface. */
+  host?: string | undefined
+  /** The port of the gRPC server; 0 for any free one, which `gateway.port` tells. Default 50051. */
+  port?: number | undefined
+  /** Whether the services get HTTP routes. Default true. */
+  exposeHttp?: boolean | undefined
+  /** HTTP methods that the routes take beside POST. Without a body, fields come from the query. Default none. */
+  httpMethods?: ReadonlyArray<'POST' | 'GET' | 'PUT' | 'PATCH' | 'DELETE' | 'QUERY'> | undefined
+  /** Serve gRPC over TLS. Default: whether `tls` or `serverCredentials` is given. */
+  isSecure?: boolean | undefined
+  /** grpc-js credentials for the gRPC server. */
+  serverCredentials?: ServerCredentials | undefined
+  /** TLS of the gRPC server from PEM files, in place of `serverCredentials`. */
+  tls?: TlsOptions | undefined
+  /** grpc-js server interceptors. They run for every protocol; the first is the nearest to the client. */
+  interceptors?: readonly ServerInterceptor[] | undefined
+  /** Channel arguments of the grpc-js server, such as `grpc.max_connection_age_ms`. */
+  channelOptions?: ChannelOptions | undefined
+  /** .proto files or descriptor sets that describe definitions made by other generators than proto-loader. */
+  protos?: ProtoSource | undefined
+  /** Folders in which `protos` and their imports are looked for. */
+  includeDirs?: readonly string[] | undefined
+  json?: JsonReadOptions | undefined
+  errors?: ErrorOptions & ErrorBodyOptions | undefined
+  headers?: HeaderOptions | undefined
+  timeout?: TimeoutPolicy | undefined
+  limits?: {
+    /** The largest request message, in bytes: of protobuf over gRPC, of JSON over HTTP. Default 4 MiB. */
+    messageBytes?: number | undefined
+  } | undefined
+  /** Settings of single methods by full name, `helloworld.Greeter.SayHello`, or of all of a service, `helloworld.Greeter.*`. */
+  methods?: Readonly<Record<string, MethodSettings>> | undefined
+  /** Where errors of handlers are logged. Default: the logger of the app that mounts the gateway. */
+  logger?: Logger | undefined
+}
+
+const DEFAULT_MESSAGE_BYTES = 4 * 1024 * 1024
+const HTTP_METHODS = ['POST', 'GET', 'PUT', 'PATCH', 'DELETE', 'QUERY']
+
+type Check = (value: never) => string | undefined
+
+/** For each option, what is wrong with a value: a sentence that goes on from the option's name. */
+const CHECKS: Readonly<Record<keyof GatewayOptions, Check>> = {
+  services: (value: unknown) => Array.isArray(value) && value.length > 0 ? undefined : 'must be a list of services',
+  path: isString,
+  host: isString,
+  port: (value: unknown) => Number.isInteger(value) && (value as number) >= 0 && (value as number) < 65536 ? undefined : 'must be a port number, 0 to 65535',
+  exposeHttp: isBoolean,
+  httpMethods: (value: unknown) => Array.isArray(value) && value.every(method => HTTP_METHODS.includes(method)) ? undefined : `must be a list of ${HTTP_METHODS.join(', ')}`,
+  isSecure: isBoolean,
+  serverCredentials: (value: unknown) => value instanceof ServerCredentials ? undefined : 'must be made by ServerCredentials of the same @grpc/grpc-js as this package uses. See `npm ls @grpc/grpc-js`',
+  tls: isObject,
+  interceptors: (value: unknown) => Array.isArray(value) && value.every(item => typeof item === 'function') ? undefined : 'must be a list of functions',
+  channelOptions: isObject,
+  protos: (value: unknown) => typeof value === 'string' || value instanceof Uint8Array || Array.isArray(value) ? undefined : 'must be a path, the bytes of a descriptor set, or a list of these',
+  includeDirs: (value: unknown) => Array.isArray(value) && value.every(item => typeof item === 'string') ? undefined : 'must be a list of folders',
+  json: checkJson,
+  errors: (value: Record<string, unknown>) => oneOf(value, { expose: ['none', 'message', 'stack'], format: ['problem', 'google.rpc', 'aip-193'], keepCode: [true, false], httpStatus: 'function' }),
+  headers: (value: Record<string, unknown>) => oneOf(value, { incoming: 'function', outgoing: 'function' }),
+  timeout: checkTimeout,
+  limits: (value: Record<string, unknown>) => oneOf(value, { messageBytes: 'number' }),
+  methods: (value: Record<string, MethodSettings>) => {
+    for (const [name, settings] of Object.entries(value)) {
+      const problem = oneOf(settings as Record<string, unknown>, { json: 'object', timeout: 'object' }) ??
+        (settings.json && checkJson(settings.json as Record<string, unknown>)) ??
+        (settings.timeout && checkTimeout(settings.timeout as Record<string, unknown>))
+      if (problem !== undefined) return `${problem} (at ${name})`
+    }
+    return undefined
+  },
+  logger: (value: Partial<Logger>) => typeof value.child === 'function' && typeof value.error === 'function' ? undefined : 'must be a logger like pino: debug, info, warn, error and child'
+}
+
+function isString (value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? undefined : 'must be a string'
+}
+
+function isBoolean (value: unknown): string | undefined {
+  return typeof value === 'boolean' ? undefined : 'must be true or false'
+}
+
+function isObject (value: unknown): string | undefined {
+  return typeof value === 'object' && value !== null ? undefined : 'must be an object'
+}
+
+function checkJson (value: Record<string, unknown>): string | undefined {
+  return oneOf(value, { unknownFields: ['reject', 'ignore'] })
+}
+
+function checkTimeout (value: Record<string, unknown>): string | undefined {
+  return oneOf(value, { default: 'number', max: 'number' })
+}
+
+/** Checks the members of an object: each must be one of some values, or have a type. */
+function oneOf (value: Record<string, unknown>, members: Record<string, readonly unknown[] | 'function' | 'number' | 'object'>): string | undefined {
+  if (typeof value !== 'object' || value === null) return 'must be an object'
+  for (const [name, member] of Object.entries(value)) {
+    const allowed = Object.hasOwn(members, name) ? members[name] : undefined
+    if (allowed === undefined) return `has no member \`${name}\`. It has: ${Object.keys(members).join(', ')}`
+    if (member === undefined) continue
+    if (Array.isArray(allowed) ? !allowed.includes(member) : typeof member !== allowed || Number.isNaN(member)) {
+      return `: \`${name}\` must be ${Array.isArray(allowed) ? `one of ${allowed.join(', ')}` : `a ${allowed as string}`}`
+    }
+  }
+  return undefined
+}
+
+/** Options with their defaults. */
+export interface CheckedOptions extends GatewayOptions {
+  path: string
+  host: string
+  port: number
+  httpMethods: NonNullable<GatewayOptions['httpMethods']>
+  interceptors: readonly ServerInterceptor[]
+  messageBytes: number
+}
+
+/** @throws FGG_ERR_OPTION naming the option; FGG_ERR_PATH; FGG_ERR_CREDENTIALS */
+export function checkOptions (options: GatewayOptions): CheckedOptions {
+  const { FGG_ERR_OPTION, FGG_ERR_PATH, FGG_ERR_CREDENTIALS } = configurationErrors
+  if (isObject(options) !== undefined) throw new FGG_ERR_OPTION('services', 'must be a list of services')
+  for (const [name, value] of Object.entries({ ...options, services: options.services })) {
+    if (!Object.hasOwn(CHECKS, name)) throw new FGG_ERR_OPTION(name, `does not exist. There are: ${Object.keys(CHECKS).join(', ')}`)
+    if (value === undefined && name !== 'services') continue
+    const problem = CHECKS[name as keyof GatewayOptions](value as never)
+    if (problem !== undefined) throw new FGG_ERR_OPTION(name, problem)
+  }
+  const { path = '/grpc', tls, serverCredentials } = options
+  if (!path.startsWith('/')) throw new FGG_ERR_PATH(path)
+  if (options.isSecure === true && tls === undefined && serverCredentials === undefined) throw new FGG_ERR_CREDENTIALS()
+  if (options.isSecure === false && (tls !== undefined || serverCredentials !== undefined)) throw new FGG_ERR_OPTION('isSecure', 'is false, yet `tls` or `serverCredentials` is given')
+  if (tls !== undefined && serverCredentials !== undefined) throw new FGG_ERR_OPTION('tls', 'cannot be given together with `serverCredentials`')
+  return {
+    ...options,
+    path: path === '/' ? path : path.replace(/\/+$/, ''),
+    host: options.host ?? '127.0.0.1',
+    port: options.port ?? 50051,
+    httpMethods: options.exposeHttp === false ? [] : [...new Set(['POST', ...options.httpMethods ?? []] as const)],
+    interceptors: options.interceptors ?? [],
+    messageBytes: options.limits?.messageBytes ?? DEFAULT_MESSAGE_BYTES
+  }
+}

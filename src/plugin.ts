@@ -1,0 +1,115 @@
+/** The Fastify plugin: the routes of gateways, and their end with the app. */
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import fp from 'fastify-plugin'
+import { configurationErrors } from './errors.ts'
+import type { HttpGateway } from './rest/gateway.ts'
+import { notFoundHandler } from './rest/not-found.ts'
+import { sendError } from './rest/reply.ts'
+import { collectBodies } from './rest/request.ts'
+import { conventionRoutes, nameOf, registerRoute, type MountedRoute } from './rest/routes.ts'
+
+/** A gateway as the plugin needs it; `GrpcGateway` is one. */
+export interface MountableGateway extends HttpGateway {
+  /** Hears of the routes that it has been given, with their whole URLs. */
+  mounted (routes: readonly MountedRoute[]): void
+  /** The app is about to close: refuse new calls. */
+  drain (): void
+  shutdown (): Promise<void>
+  /** Logs of gRPC calls go where those of the app go, unless the gateway has a logger of its own. */
+  useLogger (logger: FastifyInstance['log']): void
+}
+
+export interface GrpcGatewayPluginOptions {
+  /** The gateways whose services get routes. */
+  gateways: readonly MountableGateway[]
+  /** Goes before the path of each gateway: `/api/v1`. Default none. A `prefix` of `register` goes before that. */
+  basePath?: string | undefined
+}
+
+const plugin: FastifyPluginAsync<GrpcGatewayPluginOptions> = async (app, { gateways, basePath = '' }) => {
+  if (!Array.isArray(gateways)) throw new configurationErrors.FGG_ERR_OPTION('gateways', 'must be a list of GrpcGateway objects')
+  const base = checkedBasePath(basePath)
+  const claimed = claimsOf(app)
+  for (const gateway of gateways as readonly MountableGateway[]) {
+    gateway.useLogger(app.log)
+    mount(app, gateway, base, claimed)
+  }
+  app.addHook('preClose', async () => { for (const gateway of gateways) gateway.drain() })
+  app.addHook('onClose', async () => { await Promise.all(gateways.map(gateway => gateway.shutdown())) })
+}
+
+/**
+ * The routes of gateways as a Fastify plugin. `prefix` and encapsulation are as for any plugin: hooks of the
+ * scope in which it is registered run for its routes, and its parsers and error bodies stay inside.
+ *
+ * @example
+ * app.register(grpcGateway, { gateways: [gateway], prefix: '/api/v1' })
+ */
+export const grpcGateway: FastifyPluginAsync<GrpcGatewayPluginOptions> = fp(plugin, {
+  fastify: '5.x',
+  name: 'fastify-grpc-gateway',
+  encapsulate: true
+})
+
+/**
+ * Adds the routes of gateways to an app. The app's closing shuts the gateways down.
+ * Routes that conflict make `app.ready()` and `app.listen()` fail.
+ *
+ * @example
+ * registerGrpcHttpRoutes(app, [gateway], { basePath: '/api/v1' })
+ */
+export function registerGrpcHttpRoutes (app: FastifyInstance, gateways: readonly MountableGateway[], options: { basePath?: string | undefined } = {}): void {
+  app.register(grpcGateway, { gateways, basePath: options.basePath })
+}
+
+/** What the gateways of one app have taken so far, over all registrations. */
+interface Claims {
+  readonly routes: Map<string, MountedRoute>
+  readonly prefixes: Set<string>
+}
+
+const claims = new WeakMap<object, Claims>()
+
+function claimsOf (app: FastifyInstance): Claims {
+  let claimed = claims.get(app.server)
+  if (claimed === undefined) {
+    claimed = { routes: new Map(), prefixes: new Set() }
+    claims.set(app.server, claimed)
+  }
+  return claimed
+}
+
+function mount (app: FastifyInstance, gateway: MountableGateway, basePath: string, claimed: Claims): void {
+  const mounted = conventionRoutes(gateway).map((route): MountedRoute => ({ ...route, gateway, template: app.prefix + basePath + route.url }))
+  for (const route of mounted) {
+    const other = claimed.routes.get(route.template)
+    if (other !== undefined) throw new configurationErrors.FGG_ERR_DUPLICATE_ROUTE(route.template, nameOf(other), nameOf(route))
+    claimed.routes.set(route.template, route)
+  }
+  gateway.mounted(mounted)
+  if (mounted.length === 0) return
+
+  const own = basePath + (gateway.path === '/' ? '' : gateway.path)
+  // The 404 of the root stays the app's, so that without a path of its own a gateway answers for its services only.
+  const prefixes = own === '' ? new Set(mounted.map(({ url }) => url.slice(0, url.lastIndexOf('/')))) : [own]
+  for (const prefix of prefixes) {
+    app.register(async scope => {
+      collectBodies(scope)
+      scope.setErrorHandler((error, request, reply) => sendError(gateway, error, request, reply))
+      if (!claimed.prefixes.has(scope.prefix)) {
+        claimed.prefixes.add(scope.prefix)
+        scope.setNotFoundHandler(notFoundHandler(gateway, claimed.routes))
+      }
+      for (const route of mounted) {
+        if (route.template.startsWith(`${scope.prefix}/`)) registerRoute(scope, route, route.template.slice(scope.prefix.length))
+      }
+    }, { prefix })
+  }
+}
+
+function checkedBasePath (basePath: unknown): string {
+  if (typeof basePath !== 'string') throw new configurationErrors.FGG_ERR_OPTION('basePath', 'must be a string')
+  const path = basePath.replace(/\/+$/, '')
+  if (path !== '' && !path.startsWith('/')) throw new configurationErrors.FGG_ERR_PATH(basePath)
+  return path
+}

@@ -1,0 +1,69 @@
+/** A gRPC status as an HTTP error: status line and JSON body, in one of three forms. */
+import type { Metadata } from '@grpc/grpc-js'
+import { DETAILS_KEY } from '../call/error-status.ts'
+import type { JsonValue } from '../json/codec.ts'
+import { decodeStatusDetails, type TypeRegistry } from '../json/status-details.ts'
+import { httpStatus, statusName } from '../status.ts'
+
+export interface ErrorBodyOptions {
+  /**
+   * The form of error bodies:
+   * - `problem`, RFC 9457: `{"status":404,"title":"NOT_FOUND","detail":"No such book","code":5}`
+   * - `google.rpc`, ProtoJSON of google.rpc.Status: `{"code":5,"message":"No such book","details":[]}`
+   * - `aip-193`, as Google's APIs: `{"error":{"code":404,"message":"No such book","status":"NOT_FOUND"}}`
+   *
+   * Default `problem`.
+   */
+  format?: 'problem' | 'google.rpc' | 'aip-193' | undefined
+  /** The HTTP status for a gRPC status code; undefined for the usual one. */
+  httpStatus?: ((code: number) => number | undefined) | undefined
+}
+
+export interface HttpError {
+  readonly status: number
+  readonly contentType: string
+  readonly body: string
+}
+
+interface GrpcStatus {
+  readonly code: number
+  readonly details: string
+  readonly metadata?: Metadata | null | undefined
+}
+
+/** @param http the HTTP status to answer with, where it is not that of the code */
+export type ErrorWriter = (status: GrpcStatus, http?: number) => HttpError
+
+export function errorWriter (options: ErrorBodyOptions, types: TypeRegistry): ErrorWriter {
+  const format = options.format ?? 'problem'
+  const contentType = format === 'problem' ? 'application/problem+json' : 'application/json'
+  const bodyOf = BODIES[format]
+  const statusOf = options.httpStatus
+  return ({ code, details, metadata }, http = statusOf?.(code) ?? httpStatus(code)) => ({
+    status: http,
+    contentType,
+    body: JSON.stringify(bodyOf(http, code, details, detailsOf(metadata, types)))
+  })
+}
+
+type Body = (http: number, code: number, message: string, details: JsonValue[]) => JsonValue
+
+const BODIES: Readonly<Record<NonNullable<ErrorBodyOptions['format']>, Body>> = {
+  problem: (status, code, detail, details) => ({ status, title: statusName(code), detail, code, ...unlessEmpty(details) }),
+  'google.rpc': (_http, code, message, details) => ({ code, message, details }),
+  'aip-193': (http, code, message, details) => ({ error: { code: http, message, status: statusName(code), ...unlessEmpty(details) } })
+}
+
+function unlessEmpty (details: JsonValue[]): { details?: JsonValue[] } {
+  return details.length > 0 ? { details } : {}
+}
+
+function detailsOf (metadata: Metadata | null | undefined, types: TypeRegistry): JsonValue[] {
+  const bytes = metadata?.get(DETAILS_KEY)[0]
+  if (!(bytes instanceof Uint8Array)) return []
+  try {
+    return decodeStatusDetails(bytes, types)
+  } catch {
+    return [{ '@type': 'type.googleapis.com/google.rpc.Status', value: Buffer.from(bytes).toString('base64') }]
+  }
+}

@@ -1,0 +1,26 @@
+/** What the HTTP side needs of a gateway. */
+import type { ServerInterceptor } from '@grpc/grpc-js'
+import type { TimeoutPolicy } from '../call/deadline.ts'
+import type { ErrorStatus } from '../call/error-status.ts'
+import type { HeaderMapper } from '../call/headers.ts'
+import type { ServedMethod, ServedService } from '../call/services.ts'
+import type { JsonReadOptions } from '../json/codec.ts'
+import type { ErrorWriter } from './error-body.ts'
+
+export interface HttpGateway {
+  /** Under which its routes lie, after the base path: `/grpc`. */
+  readonly path: string
+  /** In upper case; POST is among them. Empty when nothing is exposed over HTTP. */
+  readonly httpMethods: readonly string[]
+  readonly services: readonly ServedService[]
+  readonly interceptors: readonly ServerInterceptor[]
+  readonly headers: HeaderMapper
+  readonly errorStatus: (error: unknown) => ErrorStatus
+  readonly writeError: ErrorWriter
+  /** The largest request body, in bytes. */
+  readonly bodyLimit: number
+  jsonOptions (method: ServedMethod): JsonReadOptions
+  timeoutPolicy (method: ServedMethod): TimeoutPolicy
+  /** False from the beginning of a shutdown to the next startup. */
+  acceptsCalls (): boolean
+}

@@ -1,0 +1,33 @@
+/** Error answers: whatever was thrown on the way to a handler, Fastify's own errors included, in one form. */
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import type { Status } from '../call/invocation.ts'
+import { codeOfHttpStatus, status } from '../status.ts'
+import type { HttpGateway } from './gateway.ts'
+import { requestIdOf } from './request-id.ts'
+
+export function sendError (gateway: HttpGateway, error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  if (reply.sent) return
+  const { ending, http } = describe(gateway, error, request)
+  sendStatus(gateway, ending, request, reply, http)
+}
+
+/** Answers with a status that is not OK. */
+export function sendStatus (gateway: HttpGateway, ending: Status, request: FastifyRequest, reply: FastifyReply, http?: number): void {
+  if (ending.metadata != null) {
+    gateway.headers.toHeaders(ending.metadata, 'trailing', (name, value) => { reply.header(name, value) })
+  }
+  const { status: code, contentType, body } = gateway.writeError(ending, http)
+  reply.code(code).header('x-request-id', requestIdOf(request)).header('content-type', contentType).send(body)
+}
+
+function describe (gateway: HttpGateway, error: unknown, request: FastifyRequest): { ending: Status, http?: number } {
+  const { code, statusCode, message } = error as Partial<FastifyError>
+  if (code === 'FST_ERR_HANDLER_TIMEOUT') return { ending: { code: status.DEADLINE_EXCEEDED, details: 'Deadline exceeded' } }
+  // 500 is what errors get that nobody gave a status, so that their messages are not meant for clients.
+  if (typeof statusCode === 'number' && statusCode >= 400 && statusCode < 600 && statusCode !== 500) {
+    return { ending: { code: codeOfHttpStatus(statusCode), details: message ?? '' }, http: statusCode }
+  }
+  const { status: ending, fault } = gateway.errorStatus(error)
+  if (fault !== undefined) request.log.error({ err: fault, requestId: requestIdOf(request) }, 'A request failed before it reached its handler')
+  return { ending }
+}

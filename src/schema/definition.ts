@@ -1,0 +1,74 @@
+/** grpc-js service definitions, as @grpc/proto-loader makes them. */
+import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js'
+import type protobuf from 'protobufjs'
+import { mergeOptions, type Options } from './service.ts'
+
+/** How messages look to handlers. The names and meanings are those of @grpc/proto-loader. */
+export interface MessageOptions {
+  /** Keep field names as in the .proto file; else they are lowerCamelCase. Default false. */
+  keepCase?: boolean | undefined
+  /** How 64-bit integers look: `String`, `Number`, or `Long` objects when undefined. Default `String`. */
+  longs?: typeof String | typeof Number | undefined
+  /** How enum values look: `String` for names, or numbers when undefined. Default `String`. */
+  enums?: typeof String | undefined
+  /** How bytes look: `Array`, `String` for base64, or Buffers when undefined. Default undefined. */
+  bytes?: typeof Array | typeof String | undefined
+  /** Set unset fields to their default values. Default true. */
+  defaults?: boolean | undefined
+  /** Set unset repeated fields to `[]` even without `defaults`. Default false. */
+  arrays?: boolean | undefined
+  /** Set unset map fields to `{}` even without `defaults`. Default false. */
+  objects?: boolean | undefined
+  /** Set a property with each oneof's name to the name of the field that is set. Default true. */
+  oneofs?: boolean | undefined
+  /** `NaN` and `Infinity` as strings, `google.protobuf.Any` unpacked where its type is known. Default false. */
+  json?: boolean | undefined
+}
+
+export const defaultMessageOptions: MessageOptions = { longs: String, enums: String, defaults: true, oneofs: true }
+
+/** What @grpc/proto-loader adds to a method of a grpc-js definition. */
+export interface LoadedMethodDefinition extends MethodDefinition<object, object> {
+  readonly originalName: string
+  readonly options: Options
+}
+
+export function definitionFrom (reflection: protobuf.Service, options: MessageOptions): ServiceDefinition {
+  const definition: Record<string, LoadedMethodDefinition> = {}
+  for (const method of reflection.methodsArray) definition[method.name] = methodDefinition(method, options)
+  return definition
+}
+
+function methodDefinition (method: protobuf.Method, options: MessageOptions): LoadedMethodDefinition {
+  const requestType = method.resolvedRequestType!
+  const responseType = method.resolvedResponseType!
+  return {
+    path: `/${method.parent!.fullName.slice(1)}/${method.name}`,
+    requestStream: method.requestStream === true,
+    responseStream: method.responseStream === true,
+    requestSerialize: serializer(requestType),
+    requestDeserialize: deserializer(requestType, options),
+    responseSerialize: serializer(responseType),
+    responseDeserialize: deserializer(responseType, options),
+    originalName: camelCase(method.name),
+    options: { deprecated: false, idempotency_level: 'IDEMPOTENCY_UNKNOWN', ...mergeOptions(method.parsedOptions) }
+  }
+}
+
+function deserializer (type: protobuf.Type, options: MessageOptions): (bytes: Buffer) => object {
+  const conversion = options as protobuf.IConversionOptions
+  return bytes => type.toObject(type.decode(bytes), conversion)
+}
+
+function serializer (type: protobuf.Type): (message: object) => Buffer {
+  return message => {
+    if (Array.isArray(message)) throw new TypeError(`Expected an object for ${type.fullName.slice(1)}, got an array`)
+    return type.encode(type.fromObject(message)).finish() as Buffer
+  }
+}
+
+/** The second name by which grpc-js finds the handler of a method: `getURLOf` becomes `getUrlOf`, as lodash does it. */
+export function camelCase (name: string): string {
+  const words = name.match(/[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+/g) ?? []
+  return words.map((word, i) => i === 0 ? word.toLowerCase() : word[0]!.toUpperCase() + word.slice(1).toLowerCase()).join('')
+}

@@ -1,0 +1,119 @@
+/**
+ * Descriptor sets (`buf build -o x.binpb`, `protoc --include_imports --include_source_info
+ * --descriptor_set_out=x.binpb`) as protobufjs reflection, with the comments and the extension options
+ * that protobufjs leaves out.
+ *
+ * @see https://github.com/protocolbuffers/protobuf/blob/main/src/google/protobuf/descriptor.proto
+ */
+import { gunzipSync } from 'node:zlib'
+import protobuf from 'protobufjs'
+import 'protobufjs/ext/descriptor.js'
+import { configurationErrors } from '../errors.ts'
+import { bundledProto } from './proto-files.ts'
+
+/** What protobufjs' `ext/descriptor` adds to `Root`. */
+interface DescriptorRoot {
+  fromDescriptor (set: Uint8Array, options?: { keepCase?: boolean }): protobuf.Root
+}
+
+/** The parts of descriptor.proto that are read here, by their proto names. */
+interface Described { name: string, options?: Record<string, unknown> }
+interface FieldDescriptor extends Described { number: number }
+interface EnumDescriptor extends Described { value?: Described[] }
+interface ServiceDescriptor extends Described { method?: Described[] }
+interface MessageDescriptor extends Described {
+  field?: FieldDescriptor[]
+  nested_type?: MessageDescriptor[]
+  enum_type?: EnumDescriptor[]
+  oneof_decl?: Described[]
+}
+interface FileDescriptor extends Described {
+  package?: string
+  message_type?: MessageDescriptor[]
+  enum_type?: EnumDescriptor[]
+  service?: ServiceDescriptor[]
+  source_code_info?: { location?: Array<{ path?: number[], leading_comments?: string, trailing_comments?: string }> }
+}
+
+/** Field numbers of descriptor.proto, of which the paths of `SourceCodeInfo.Location` are made. */
+const FILE = { messages: 4, enums: 5, services: 6 } as const
+const MESSAGE = { fields: 2, messages: 3, enums: 4, oneofs: 8 } as const
+const ENUM_VALUES = 2
+const METHODS = 2
+
+/**
+ * @param bytes a serialized `google.protobuf.FileDescriptorSet`, gzipped or not
+ * @param source names the set in errors
+ * @throws FGG_ERR_PROTO_SYNTAX when the bytes are no descriptor set, or the set lacks an import
+ */
+export function rootFromDescriptorSet (bytes: Uint8Array, source: string, keepCase: boolean): protobuf.Root {
+  try {
+    const set = bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes) : bytes
+    const root = fromDescriptor(set, keepCase)
+    if (root.files.length === 0) throw new Error('it holds no files')
+    for (const file of decodeFiles(set)) annotateFile(root, file)
+    return root
+  } catch (error) {
+    throw new configurationErrors.FGG_ERR_PROTO_SYNTAX(`${source} is not a complete descriptor set: ${(error as Error).message}. Make it with \`buf build -o x.binpb\` or \`protoc --include_imports --include_source_info --descriptor_set_out=x.binpb\``)
+  }
+}
+
+function fromDescriptor (set: Uint8Array, keepCase: boolean): protobuf.Root {
+  return (protobuf.Root as unknown as DescriptorRoot).fromDescriptor(set, { keepCase })
+}
+
+/** Decodes the files by a descriptor.proto that knows the options which the set itself defines. */
+function decodeFiles (set: Uint8Array): FileDescriptor[] {
+  let root = fromDescriptor(set, true)
+  if (root.get('google.protobuf') === null || root.lookup('google.protobuf.FileDescriptorSet') === null) {
+    root = new protobuf.Root()
+    root.resolvePath = (_importer, file) => bundledProto(file)
+    root.loadSync('google/api/annotations.proto', { keepCase: true })
+  }
+  const type = root.lookupType('google.protobuf.FileDescriptorSet')
+  return type.toObject(type.decode(set), { longs: String, enums: String }).file
+}
+
+/** Gives the reflection of one file its file name, comments and extension options. */
+function annotateFile (root: protobuf.Root, file: FileDescriptor): void {
+  const comments = new Map<string, string>()
+  for (const { path = [], leading_comments: leading, trailing_comments: trailing } of file.source_code_info?.location ?? []) {
+    const comment = leading ?? trailing
+    if (comment !== undefined) comments.set(path.join('.'), plainText(comment))
+  }
+
+  const annotate = (object: protobuf.ReflectionObject, { options }: Described, path: string): void => {
+    object.filename = file.name
+    object.comment = comments.get(path) ?? null
+    const extensions = Object.entries(options ?? {}).filter(([name]) => name.startsWith('.'))
+    object.parsedOptions = [object.options ?? {}, ...extensions.map(([name, value]) => ({ [`(${name.slice(1)})`]: value }))]
+  }
+  const annotateEnum = (scope: protobuf.NamespaceBase, descriptor: EnumDescriptor, path: string): void => {
+    const reflection = scope.get(descriptor.name) as protobuf.Enum
+    annotate(reflection, descriptor, path)
+    descriptor.value?.forEach(({ name }, i) => { reflection.comments[name] = comments.get(`${path}.${ENUM_VALUES}.${i}`) ?? null! })
+  }
+  const annotateMessage = (scope: protobuf.NamespaceBase, descriptor: MessageDescriptor, path: string): void => {
+    if (descriptor.options?.map_entry === true) return
+    const reflection = scope.get(descriptor.name) as protobuf.Type
+    annotate(reflection, descriptor, path)
+    descriptor.field?.forEach((field, i) => annotate(reflection.fieldsById[field.number]!, field, `${path}.${MESSAGE.fields}.${i}`))
+    descriptor.oneof_decl?.forEach((oneof, i) => annotate(reflection.oneofs[oneof.name]!, oneof, `${path}.${MESSAGE.oneofs}.${i}`))
+    descriptor.enum_type?.forEach((nested, i) => annotateEnum(reflection, nested, `${path}.${MESSAGE.enums}.${i}`))
+    descriptor.nested_type?.forEach((nested, i) => annotateMessage(reflection, nested, `${path}.${MESSAGE.messages}.${i}`))
+  }
+
+  const scope = (file.package ?? '') === '' ? root : root.lookup(file.package!) as protobuf.Namespace
+  file.message_type?.forEach((message, i) => annotateMessage(scope, message, `${FILE.messages}.${i}`))
+  file.enum_type?.forEach((descriptor, i) => annotateEnum(scope, descriptor, `${FILE.enums}.${i}`))
+  file.service?.forEach((descriptor, i) => {
+    const reflection = scope.get(descriptor.name) as protobuf.Service
+    annotate(reflection, descriptor, `${FILE.services}.${i}`)
+    descriptor.method?.forEach((method, j) => annotate(reflection.methods[method.name]!, method, `${FILE.services}.${i}.${METHODS}.${j}`))
+  })
+}
+
+/** As protobufjs gives the comments of .proto files: without the space after the slashes. */
+function plainText (comment: string): string {
+  return comment.split('\n').map(line => line.replace(/^ /, '').trimEnd()).join('\n').trim()
+}

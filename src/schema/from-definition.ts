@@ -1,0 +1,70 @@
+/** Finds the model of a service from its grpc-js definition, whichever tool generated that. */
+import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js'
+import protobuf from 'protobufjs'
+import 'protobufjs/ext/descriptor.js'
+import { configurationErrors } from '../errors.ts'
+import type { LoadedMethodDefinition } from './definition.ts'
+import { loadedService, loadServices, type ProtoSource } from './load.ts'
+import { serviceFrom, type Options, type Service } from './service.ts'
+
+/** What @grpc/proto-loader's method definitions carry beside grpc-js's own properties. */
+interface ProtoLoaderMethod extends MethodDefinition<unknown, unknown> {
+  readonly requestType?: { readonly fileDescriptorProtos?: readonly Uint8Array[] }
+  readonly options?: Options
+}
+
+/**
+ * Makes the function that describes definitions. It looks, in this order, at what `loadProto` remembers, at
+ * `protos`, and at the descriptors that @grpc/proto-loader leaves in its definitions. The latter lack
+ * comments, presence of proto3 `optional` fields and custom options of anything but methods.
+ *
+ * @throws FGG_ERR_NO_SCHEMA when none of these knows the service
+ */
+export function serviceDescriber (protos?: ProtoSource, includeDirs?: readonly string[]): (definition: ServiceDefinition) => Service {
+  const known = new Map<string, Service>()
+  if (protos !== undefined) {
+    for (const reflection of loadServices(protos, { includeDirs })) {
+      const service = serviceFrom(reflection)
+      known.set(service.fullName, service)
+    }
+  }
+  return definition => {
+    const fullName = serviceNameOf(definition)
+    const service = loadedService(definition) ?? known.get(fullName) ?? rebuiltService(definition, fullName)
+    if (service === undefined) throw new configurationErrors.FGG_ERR_NO_SCHEMA(fullName)
+    return service
+  }
+}
+
+/** `helloworld.Greeter`, from the path `/helloworld.Greeter/SayHello` of its first method. */
+export function serviceNameOf (definition: ServiceDefinition): string {
+  const path = Object.values(definition)[0]?.path
+  const name = path === undefined ? undefined : /^\/([^/]+)\/[^/]+$/.exec(path)?.[1]
+  if (name === undefined) {
+    throw new configurationErrors.FGG_ERR_SERVICE(path === undefined
+      ? 'A service definition has no methods. Pass a grpc-js ServiceDefinition, such as `loadProto(file).Greeter` or `grpc.loadPackageDefinition(…).Greeter.service`'
+      : `A service definition has the method path ${path}, which is not of the form /package.Service/Method`)
+  }
+  return name
+}
+
+function rebuiltService (definition: ServiceDefinition, fullName: string): Service | undefined {
+  const methods = new Map(Object.values(definition).map(method => [method.path.split('/')[2]!, method as ProtoLoaderMethod]))
+  const files = [...methods.values()][0]?.requestType?.fileDescriptorProtos
+  if (files === undefined) return undefined
+  const root = (protobuf.Root as unknown as { fromDescriptor (set: object): protobuf.Root }).fromDescriptor({
+    file: files.map(bytes => FileDescriptorProto().decode(bytes))
+  })
+  return serviceFrom(root.lookupService(fullName), name => methods.get(name)?.options ?? {})
+}
+
+function FileDescriptorProto (): protobuf.Type {
+  return (protobuf as unknown as { descriptor: { FileDescriptorProto: protobuf.Type } }).descriptor.FileDescriptorProto
+}
+
+/** The names under which an implementation may carry a method: `SayHello`, `sayHello`. */
+export function methodNames (key: string, method: MethodDefinition<unknown, unknown>): string[] {
+  const name = method.path.split('/')[2]!
+  const originalName = (method as Partial<LoadedMethodDefinition>).originalName
+  return [...new Set([name, key, originalName ?? key, name[0]!.toLowerCase() + name.slice(1)])]
+}
