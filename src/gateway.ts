@@ -1,9 +1,7 @@
 /** The gateway: services, the gRPC server that serves them, and what the HTTP routes need, with one lifecycle. */
 import type { ServerInterceptor } from '@grpc/grpc-js'
 import Fastify, { type FastifyInstance, type FastifyListenOptions, type FastifyServerOptions } from 'fastify'
-import type { TimeoutPolicy } from './call/deadline.ts'
-import type { ErrorStatus } from './call/error-status.ts'
-import { headerMapper, type HeaderMapper } from './call/headers.ts'
+import { headerMapper } from './call/headers.ts'
 import { guardedInterceptor } from './call/interceptors.ts'
 import { silentLogger, type Logger } from './call/logger.ts'
 import { OpenCalls } from './call/open-calls.ts'
@@ -11,10 +9,10 @@ import { bindServices, collectRegistrations, type ServedMethod, type ServedServi
 import { configurationErrors } from './errors.ts'
 import { tlsCredentials } from './grpc/credentials.ts'
 import { GrpcServer } from './grpc/server.ts'
-import type { JsonReadOptions } from './json/codec.ts'
 import { checkOptions, type CheckedOptions, type GatewayOptions, type MethodSettings } from './options.ts'
-import { grpcGateway, type MountableGateway } from './plugin.ts'
-import { errorWriter, type ErrorWriter } from './rest/error-body.ts'
+import { grpcGateway } from './plugin.ts'
+import { errorWriter } from './rest/error-body.ts'
+import { kHttpGateway, type HttpGateway, type Mountable } from './rest/gateway.ts'
 import { conventionRoutes, type MountedRoute } from './rest/routes.ts'
 import { serviceDescriber } from './schema/from-definition.ts'
 import type { MethodKind } from './schema/service.ts'
@@ -59,25 +57,14 @@ const FLUSH_MS = 500
  * registerGrpcHttpRoutes(app, [gateway], { basePath: '/api/v1' })
  * await gateway.startup()
  */
-export class GrpcGateway implements MountableGateway {
-  readonly path: string
-  readonly httpMethods: readonly string[]
+export class GrpcGateway implements Mountable {
   /** @internal */
-  readonly services: readonly ServedService[]
-  /** @internal */
-  readonly interceptors: readonly ServerInterceptor[]
-  /** @internal */
-  readonly headers: HeaderMapper
-  /** @internal */
-  readonly errorStatus: (error: unknown) => ErrorStatus
-  /** @internal */
-  readonly writeError: ErrorWriter
-  /** @internal */
-  readonly bodyLimit: number
-
+  readonly [kHttpGateway]: HttpGateway
   readonly #options: CheckedOptions
   readonly #openCalls = new OpenCalls()
-  readonly #mounted: MountedRoute[] = []
+  readonly #interceptors: readonly ServerInterceptor[]
+  readonly #services: readonly ServedService[]
+  #mounted: ReadonlyArray<Pick<MountedRoute, 'template' | 'method'>> = []
   #log: Logger
   #state: State = 'idle'
   #server: GrpcServer | undefined
@@ -92,23 +79,32 @@ export class GrpcGateway implements MountableGateway {
   constructor (options: GatewayOptions) {
     this.#options = checkOptions(options)
     const { path, httpMethods, interceptors, messageBytes, errors = {}, headers, tls, serverCredentials } = this.#options
-    this.path = path
-    this.httpMethods = httpMethods
-    this.bodyLimit = messageBytes
-    this.headers = headerMapper(headers)
     this.#log = options.logger ?? silentLogger
+    this.#options.serverCredentials = tls === undefined ? serverCredentials : tlsCredentials(tls)
     const { services, types, errorStatus } = bindServices(collectRegistrations(options.services), {
       describe: serviceDescriber(options.protos, options.includeDirs),
       errors,
       openCalls: this.#openCalls
     })
-    this.services = services
-    this.errorStatus = errorStatus
-    this.writeError = errorWriter(errors, types)
-    this.interceptors = interceptors.map(interceptor => guardedInterceptor(interceptor, errorStatus, () => this.#log))
-    this.#options.serverCredentials = tls === undefined ? serverCredentials : tlsCredentials(tls)
     checkMethodNames(options.methods ?? {}, services)
-    conventionRoutes(this)
+    this.#services = services
+    this.#interceptors = interceptors.map(interceptor => guardedInterceptor(interceptor, errorStatus, () => this.#log))
+    this[kHttpGateway] = {
+      path,
+      httpMethods,
+      services,
+      interceptors: this.#interceptors,
+      headers: headerMapper(headers),
+      errorStatus,
+      writeError: errorWriter(errors, types),
+      bodyLimit: messageBytes,
+      jsonOptions: method => this.#settingsOf(method, 'json'),
+      timeoutPolicy: method => this.#settingsOf(method, 'timeout'),
+      acceptsCalls: () => this.#state === 'idle' || this.#state === 'serving',
+      mounted: routes => { this.#mounted = [...this.#mounted, ...routes] },
+      useLogger: logger => { if (this.#log === silentLogger) this.#log = logger }
+    }
+    conventionRoutes(this[kHttpGateway])
   }
 
   /** The port of the gRPC server: the one that it is bound to, else the one that it is to be bound to. */
@@ -139,10 +135,10 @@ export class GrpcGateway implements MountableGateway {
       address: hostPort(host, port),
       credentials: serverCredentials,
       channelOptions: { 'grpc.max_receive_message_length': messageBytes, ...channelOptions },
-      interceptors: this.interceptors,
-      services: this.services,
+      interceptors: this.#interceptors,
+      services: this.#services,
       log: () => this.#log,
-      timeoutPolicy: method => this.timeoutPolicy(method)
+      timeoutPolicy: method => this.#settingsOf(method, 'timeout')
     })
     this.#port = await server.bind()
     this.#server = server
@@ -152,7 +148,7 @@ export class GrpcGateway implements MountableGateway {
   }
 
   #warnOfMissingMethods (): void {
-    for (const { service, owner, methods } of this.services) {
+    for (const { service, owner, methods } of this.#services) {
       const missing = methods.filter(method => !method.implemented).map(({ method }) => method.name)
       if (missing.length === 0) continue
       this.#log.warn({ service: service.fullName, missing }, `${owner} does not implement ${missing.join(', ')} of ${service.fullName}: calls get UNIMPLEMENTED`)
@@ -220,9 +216,10 @@ export class GrpcGateway implements MountableGateway {
 
   /** Every way to call an RPC over HTTP. Prefixes are known once the gateway is registered with an app. */
   routes (): RouteInfo[] {
-    const routes = this.#mounted.length > 0 ? this.#mounted : conventionRoutes(this).map(route => ({ ...route, template: route.url }))
+    const http = this[kHttpGateway]
+    const routes = this.#mounted.length > 0 ? this.#mounted : conventionRoutes(http).map(({ url, method }) => ({ template: url, method }))
     return routes.map(({ template, method: { method, implemented } }) => ({
-      httpMethods: this.httpMethods,
+      httpMethods: http.httpMethods,
       url: template,
       rpc: method.path,
       kind: method.kind,
@@ -230,35 +227,11 @@ export class GrpcGateway implements MountableGateway {
     }))
   }
 
-  /** @internal */
-  mounted (routes: readonly MountedRoute[]): void {
-    this.#mounted.push(...routes)
-  }
-
-  /** @internal */
-  useLogger (logger: Logger): void {
-    if (this.#log === silentLogger) this.#log = logger
-  }
-
-  /** @internal */
-  acceptsCalls (): boolean {
-    return this.#state === 'idle' || this.#state === 'serving'
-  }
-
-  /** @internal */
-  jsonOptions (method: ServedMethod): JsonReadOptions {
-    return { ...this.#options.json, ...this.#settingsOf(method, 'json') }
-  }
-
-  /** @internal */
-  timeoutPolicy (method: ServedMethod): TimeoutPolicy {
-    return { ...this.#options.timeout, ...this.#settingsOf(method, 'timeout') }
-  }
-
-  #settingsOf<K extends keyof MethodSettings> ({ method: { fullName } }: ServedMethod, setting: K): MethodSettings[K] {
-    const { methods = {} } = this.#options
-    const ofService = methods[`${fullName.slice(0, fullName.lastIndexOf('.'))}.*`]
-    return { ...ofService?.[setting], ...methods[fullName]?.[setting] }
+  /** What holds for one method: its own settings, else those of its service, else those of the gateway. */
+  #settingsOf<K extends keyof MethodSettings> ({ method: { fullName } }: ServedMethod, setting: K): NonNullable<MethodSettings[K]> {
+    const { methods = {}, [setting]: ofGateway } = this.#options
+    const ofService = methods[`${fullName.slice(0, fullName.lastIndexOf('.'))}.*`]?.[setting]
+    return { ...ofGateway, ...ofService, ...methods[fullName]?.[setting] } as NonNullable<MethodSettings[K]>
   }
 }
 

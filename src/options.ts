@@ -124,7 +124,8 @@ function oneOf (value: Record<string, unknown>, members: Record<string, readonly
     const allowed = Object.hasOwn(members, name) ? members[name] : undefined
     if (allowed === undefined) return `has no member \`${name}\`. It has: ${Object.keys(members).join(', ')}`
     if (member === undefined) continue
-    if (Array.isArray(allowed) ? !allowed.includes(member) : typeof member !== allowed || Number.isNaN(member)) {
+    const type: string = typeof member
+    if (Array.isArray(allowed) ? !allowed.includes(member) : type !== allowed || Number.isNaN(member)) {
       return `: \`${name}\` must be ${Array.isArray(allowed) ? `one of ${allowed.join(', ')}` : `a ${allowed as string}`}`
     }
   }

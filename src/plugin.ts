@@ -2,35 +2,26 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import { configurationErrors } from './errors.ts'
-import type { HttpGateway } from './rest/gateway.ts'
+import { kHttpGateway, type HttpGateway, type Mountable } from './rest/gateway.ts'
 import { notFoundHandler } from './rest/not-found.ts'
 import { sendError } from './rest/reply.ts'
 import { collectBodies } from './rest/request.ts'
 import { conventionRoutes, nameOf, registerRoute, type MountedRoute } from './rest/routes.ts'
 
-/** A gateway as the plugin needs it; `GrpcGateway` is one. */
-export interface MountableGateway extends HttpGateway {
-  /** Hears of the routes that it has been given, with their whole URLs. */
-  mounted (routes: readonly MountedRoute[]): void
-  /** The app is about to close: refuse new calls. */
-  drain (): void
-  shutdown (): Promise<void>
-  /** Logs of gRPC calls go where those of the app go, unless the gateway has a logger of its own. */
-  useLogger (logger: FastifyInstance['log']): void
-}
-
 export interface GrpcGatewayPluginOptions {
   /** The gateways whose services get routes. */
-  gateways: readonly MountableGateway[]
+  gateways: readonly Mountable[]
   /** Goes before the path of each gateway: `/api/v1`. Default none. A `prefix` of `register` goes before that. */
   basePath?: string | undefined
 }
 
 const plugin: FastifyPluginAsync<GrpcGatewayPluginOptions> = async (app, { gateways, basePath = '' }) => {
-  if (!Array.isArray(gateways)) throw new configurationErrors.FGG_ERR_OPTION('gateways', 'must be a list of GrpcGateway objects')
+  if (!Array.isArray(gateways) || gateways.some(gateway => gateway?.[kHttpGateway] === undefined)) {
+    throw new configurationErrors.FGG_ERR_OPTION('gateways', 'must be a list of GrpcGateway objects')
+  }
   const base = checkedBasePath(basePath)
   const claimed = claimsOf(app)
-  for (const gateway of gateways as readonly MountableGateway[]) {
+  for (const { [kHttpGateway]: gateway } of gateways as readonly Mountable[]) {
     gateway.useLogger(app.log)
     mount(app, gateway, base, claimed)
   }
@@ -58,7 +49,7 @@ export const grpcGateway: FastifyPluginAsync<GrpcGatewayPluginOptions> = fp(plug
  * @example
  * registerGrpcHttpRoutes(app, [gateway], { basePath: '/api/v1' })
  */
-export function registerGrpcHttpRoutes (app: FastifyInstance, gateways: readonly MountableGateway[], options: { basePath?: string | undefined } = {}): void {
+export function registerGrpcHttpRoutes (app: FastifyInstance, gateways: readonly Mountable[], options: { basePath?: string | undefined } = {}): void {
   app.register(grpcGateway, { gateways, basePath: options.basePath })
 }
 
@@ -79,7 +70,7 @@ function claimsOf (app: FastifyInstance): Claims {
   return claimed
 }
 
-function mount (app: FastifyInstance, gateway: MountableGateway, basePath: string, claimed: Claims): void {
+function mount (app: FastifyInstance, gateway: HttpGateway, basePath: string, claimed: Claims): void {
   const mounted = conventionRoutes(gateway).map((route): MountedRoute => ({ ...route, gateway, template: app.prefix + basePath + route.url }))
   for (const route of mounted) {
     const other = claimed.routes.get(route.template)

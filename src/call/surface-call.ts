@@ -18,8 +18,7 @@ export function contextOf (call: object): CallContext {
   return invocation.context
 }
 
-/** What the mixins below extend: Node.js's own streams and emitters. */
-// eslint-disable-next-line @typescript-eslint/no-explicit-any -- TypeScript wants this of the base of a mixin
+/** What the mixins below extend. TypeScript wants `any[]` of the base of a mixin. */
 type Base<T> = new (...args: any[]) => T
 
 /** Node.js's emitters and streams, made for a call: `ServerSurfaceCall` of grpc-js. */
@@ -29,7 +28,6 @@ function Surface<T extends Base<EventEmitter>> (Emitter: T) {
     readonly request: unknown
     cancelled = false
 
-    // eslint-disable-next-line @typescript-eslint/no-explicit-any -- and this of its constructor
     constructor (...[invocation, request]: any[]) {
       super({ objectMode: true })
       this[kInvocation] = invocation
@@ -149,7 +147,9 @@ function Writing<T extends Base<SurfaceOf<Writable>>> (Stream: T) {
   }
 }
 
-export const UnaryCall = Surface(EventEmitter as Base<EventEmitter>)
-export const ReadableCall = Reading(Surface(Readable as Base<Readable>))
-export const WritableCall = Writing(Surface(Writable as Base<Writable>))
-export const DuplexCall = Reading(Writing(Surface(Duplex as Base<Duplex>)))
+type CallConstructor<T> = new (invocation: Invocation, request: unknown) => T & Receiver
+
+export const UnaryCall: CallConstructor<EventEmitter> = Surface(EventEmitter as Base<EventEmitter>)
+export const ReadableCall: CallConstructor<Readable> = Reading(Surface(Readable as Base<Readable>))
+export const WritableCall: CallConstructor<Writable> = Writing(Surface(Writable as Base<Writable>))
+export const DuplexCall: CallConstructor<Duplex> = Reading(Writing(Surface(Duplex as Base<Duplex>)))

@@ -1,8 +1,9 @@
-/** What the HTTP side needs of a gateway. */
+/** What the HTTP side needs of a gateway, and how it finds that in a `GrpcGateway`. */
 import type { ServerInterceptor } from '@grpc/grpc-js'
 import type { TimeoutPolicy } from '../call/deadline.ts'
 import type { ErrorStatus } from '../call/error-status.ts'
 import type { HeaderMapper } from '../call/headers.ts'
+import type { Logger } from '../call/logger.ts'
 import type { ServedMethod, ServedService } from '../call/services.ts'
 import type { JsonReadOptions } from '../json/codec.ts'
 import type { ErrorWriter } from './error-body.ts'
@@ -23,4 +24,18 @@ export interface HttpGateway {
   timeoutPolicy (method: ServedMethod): TimeoutPolicy
   /** False from the beginning of a shutdown to the next startup. */
   acceptsCalls (): boolean
+  /** Hears of the URLs that its routes have been given on an app. */
+  mounted (routes: ReadonlyArray<{ readonly template: string, readonly method: ServedMethod }>): void
+  /** Where to log, unless the gateway has a logger of its own. */
+  useLogger (logger: Logger): void
+}
+
+/** The same in every copy of this package, so that a gateway of one can be mounted by another. */
+export const kHttpGateway: unique symbol = Symbol.for('fastify-grpc-gateway.http')
+
+/** What can be registered with an app: a `GrpcGateway`. */
+export interface Mountable {
+  readonly [kHttpGateway]: HttpGateway
+  drain (): void
+  shutdown (): Promise<void>
 }
