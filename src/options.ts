@@ -78,7 +78,7 @@ const CHECKS: Readonly<Record<keyof GatewayOptions, Check>> = {
   tls: isObject,
   interceptors: (value: unknown) => Array.isArray(value) && value.every(item => typeof item === 'function') ? undefined : 'must be a list of functions',
   channelOptions: isObject,
-  protos: (value: unknown) => typeof value === 'string' || value instanceof Uint8Array || Array.isArray(value) ? undefined : 'must be a path, the bytes of a descriptor set, or a list of these',
+  protos: (value: unknown) => typeof value === 'string' || value instanceof URL || value instanceof Uint8Array || Array.isArray(value) ? undefined : 'must be a path, the bytes of a descriptor set, or a list of these',
   includeDirs: (value: unknown) => Array.isArray(value) && value.every(item => typeof item === 'string') ? undefined : 'must be a list of folders',
   json: checkJson,
   errors: (value: Record<string, unknown>) => oneOf(value, { expose: ['none', 'message', 'stack'], format: ['problem', 'google.rpc', 'aip-193'], keepCode: [true, false], httpStatus: 'function' }),

@@ -1,5 +1,5 @@
 /** Binds what users give as services to definitions and models, whichever way they registered. */
-import type { MethodDefinition, ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js'
+import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js'
 import { configurationErrors, GrpcError } from '../errors.ts'
 import { TypeRegistry } from '../json/status-details.ts'
 import { methodNames, serviceNameOf } from '../schema/from-definition.ts'
@@ -11,6 +11,17 @@ import { grpcJsHandler, type GrpcJsMethod } from './grpc-js-handlers.ts'
 import type { BoundMethod, MethodHandler } from './invocation.ts'
 import { methodHandler, type ContextMethod } from './method-handlers.ts'
 import type { OpenCalls } from './open-calls.ts'
+
+/** A grpc-js `ServiceDefinition`, whatever its generics. */
+export type Definition<D> = {
+  readonly [K in keyof D]: {
+    path: string
+    requestStream: boolean
+    responseStream: boolean
+    requestDeserialize: (bytes: Buffer) => unknown
+    responseSerialize: (message: never) => Buffer
+  }
+}
 
 /** The method of an implementation for one method of a grpc-js definition. */
 type ImplementationOf<M> = M extends {
@@ -32,16 +43,16 @@ type Streamed<T> = Iterable<T> | AsyncIterable<T> | Promise<Iterable<T> | AsyncI
  * An object whose methods answer the RPCs of a definition: `(request, context)`, under the name of the RPC or
  * that name with a small first letter.
  */
-export type ServiceImplementation<D extends ServiceDefinition> = string extends keyof D
+export type ServiceImplementation<D> = string extends keyof D
   ? object
   : { [K in keyof D & string]?: ImplementationOf<D[K]> } & { [K in keyof D & string as Uncapitalize<K>]?: ImplementationOf<D[K]> }
 
 /** What an `addToServer` hook registers its services with. */
 export interface ServiceRegistrar {
   /** grpc-js's own contract: handlers take `(call, callback)`, or `(call)` where the response is a stream. */
-  addService (definition: ServiceDefinition, handlers: UntypedServiceImplementation | object): void
+  addService<D extends Definition<D>> (definition: D, handlers: object): void
   /** Methods take `(request, context)` and return a message, a promise of one, or an (async) iterable of them. */
-  implement<D extends ServiceDefinition> (definition: D, instance: ServiceImplementation<D>): void
+  implement<D extends Definition<D>> (definition: D, instance: ServiceImplementation<D>): void
 }
 
 /** A class with the hook; the gateway makes its instance. */
@@ -71,8 +82,8 @@ export class ImplementedService {
  * @example
  * new GrpcGateway({ services: [implement(Greeter, { SayHello: ({ name }) => ({ message: `Hello, ${name}!` }) })] })
  */
-export function implement<D extends ServiceDefinition> (definition: D, implementation: ServiceImplementation<D>): ImplementedService {
-  return new ImplementedService(definition, implementation)
+export function implement<D extends Definition<D>> (definition: D, implementation: ServiceImplementation<D>): ImplementedService {
+  return new ImplementedService(definition as unknown as ServiceDefinition, implementation)
 }
 
 /** One call of `addService` or `implement`. */
@@ -97,9 +108,12 @@ export function collectRegistrations (sources: readonly ServiceSource[]): Regist
     }
     const { owner, hook, instance } = serviceOf(source)
     const registrations: Registration[] = []
+    const register = (style: Registration['style'], definition: unknown, implementation: object): void => {
+      registrations.push({ style, definition: definition as ServiceDefinition, implementation, owner })
+    }
     const pending: unknown = hook(instance, {
-      addService: (definition, implementation) => registrations.push({ style: 'grpc-js', definition, implementation, owner }),
-      implement: (definition, implementation) => registrations.push({ style: 'context', definition, implementation, owner })
+      addService: (definition, implementation) => register('grpc-js', definition, implementation),
+      implement: (definition, implementation) => register('context', definition, implementation)
     })
     if (pending instanceof Promise) {
       pending.catch(() => {})

@@ -27,6 +27,12 @@ export interface MessageOptions {
 
 export const defaultMessageOptions: MessageOptions = { longs: String, enums: String, defaults: true, oneofs: true }
 
+/** A method of a definition, for typed implementations: `{ SayHello: UnaryMethod<HelloRequest, HelloReply> }`. */
+export type UnaryMethod<Request, Response> = MethodDefinition<Request, Response> & { requestStream: false, responseStream: false }
+export type ServerStreamingMethod<Request, Response> = MethodDefinition<Request, Response> & { requestStream: false, responseStream: true }
+export type ClientStreamingMethod<Request, Response> = MethodDefinition<Request, Response> & { requestStream: true, responseStream: false }
+export type BidiStreamingMethod<Request, Response> = MethodDefinition<Request, Response> & { requestStream: true, responseStream: true }
+
 /** What @grpc/proto-loader adds to a method of a grpc-js definition. */
 export interface LoadedMethodDefinition extends MethodDefinition<object, object> {
   readonly originalName: string

@@ -1,5 +1,6 @@
 /** Loads .proto files and descriptor sets. */
 import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import type { ServiceDefinition } from '@grpc/grpc-js'
 import protobuf from 'protobufjs'
 import { configurationErrors } from '../errors.ts'
@@ -8,11 +9,11 @@ import { rootFromDescriptorSet } from './descriptor-set.ts'
 import { protoFinder } from './proto-files.ts'
 import { serviceFrom, type Service } from './service.ts'
 
-/**
- * Where messages and services are defined: the path of a .proto file or of a descriptor set, the bytes of a
- * descriptor set, or a list of these.
- */
-export type ProtoSource = string | Uint8Array | ReadonlyArray<string | Uint8Array>
+/** The path or file URL of a .proto file or of a descriptor set, or the bytes of a descriptor set. */
+export type ProtoEntry = string | URL | Uint8Array
+
+/** Where messages and services are defined. */
+export type ProtoSource = ProtoEntry | readonly ProtoEntry[]
 
 export interface LoadOptions extends MessageOptions {
   /** Folders in which imports, and relative paths, are looked for. Default none. */
@@ -95,11 +96,10 @@ export function loadServices (source: ProtoSource, options: LoadOptions): protob
 }
 
 function loadRoots (source: ProtoSource, options: LoadOptions): protobuf.Root[] {
-  const entries = Array.isArray(source) ? source as ReadonlyArray<string | Uint8Array> : [source as string | Uint8Array]
   const find = protoFinder(options.includeDirs ?? [])
   const protoFiles: string[] = []
   const roots: protobuf.Root[] = []
-  for (const entry of entries) {
+  for (const entry of entriesOf(source)) {
     if (entry instanceof Uint8Array) {
       roots.push(rootFromDescriptorSet(entry, 'The descriptor set', options.keepCase === true))
     } else if (entry.endsWith('.proto')) {
@@ -142,7 +142,12 @@ function servicesIn (namespace: protobuf.NamespaceBase): protobuf.Service[] {
   })
 }
 
+/** File URLs become paths. */
+function entriesOf (source: ProtoSource): Array<string | Uint8Array> {
+  const entries = Array.isArray(source) ? source as readonly ProtoEntry[] : [source as ProtoEntry]
+  return entries.map(entry => entry instanceof URL ? fileURLToPath(entry) : entry)
+}
+
 function describe (source: ProtoSource): string {
-  const entries = Array.isArray(source) ? source : [source]
-  return entries.map(entry => typeof entry === 'string' ? entry : 'the descriptor set').join(', ')
+  return entriesOf(source).map(entry => typeof entry === 'string' ? entry : 'the descriptor set').join(', ')
 }
