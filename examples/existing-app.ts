@@ -1,6 +1,6 @@
 /** A gateway in a Fastify app that has its own routes, hooks and errors: `npx tsx examples/existing-app.ts` */
 import Fastify, { type FastifyInstance } from 'fastify'
-import { grpcGateway, GrpcGateway } from 'fastify-grpc-gateway'
+import { grpcGateway, GrpcGateway } from '../src/index.ts'
 import { GreeterService } from './helloworld.ts'
 import { closeOnSignal, grpcPort, httpPort, isMain, urlOf } from './run.ts'
 

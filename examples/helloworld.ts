@@ -1,5 +1,5 @@
 /** One class, served over gRPC and HTTP: `npx tsx examples/helloworld.ts` */
-import { GrpcError, GrpcGateway, loadProto, status, type CallContext, type ServiceRegistrar, type UnaryMethod } from 'fastify-grpc-gateway'
+import { GrpcError, GrpcGateway, loadProto, status, type CallContext, type ServiceRegistrar, type UnaryMethod } from '../src/index.ts'
 import { closeOnSignal, grpcPort, httpPort, isMain, urlOf } from './run.ts'
 
 interface HelloRequest { name: string }

@@ -1,5 +1,5 @@
 /** What `npm start` runs: two services on one gateway, on real ports. */
-import { GrpcGateway } from 'fastify-grpc-gateway'
+import { GrpcGateway } from '../src/index.ts'
 import { GreeterService } from './helloworld.ts'
 import { RouteGuideService } from './route-guide/service.ts'
 import { closeOnSignal, grpcPort, httpPort, urlOf } from './run.ts'

@@ -2,7 +2,7 @@
 import { fileURLToPath } from 'node:url'
 import { loadPackageDefinition, type GrpcObject, type ServiceClientConstructor } from '@grpc/grpc-js'
 import { loadSync } from '@grpc/proto-loader'
-import { GrpcGateway, type ServiceRegistrar } from 'fastify-grpc-gateway'
+import { GrpcGateway, type ServiceRegistrar } from '../../src/index.ts'
 import { closeOnSignal, grpcPort, httpPort, isMain, urlOf } from '../run.ts'
 import { handlers } from './handlers.ts'
 

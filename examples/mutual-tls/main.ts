@@ -2,7 +2,7 @@
 import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { GrpcError, GrpcGateway, implement, status, type CallContext } from 'fastify-grpc-gateway'
+import { GrpcError, GrpcGateway, implement, status, type CallContext } from '../../src/index.ts'
 import { Greeter } from '../helloworld.ts'
 import { closeOnSignal, grpcPort, httpPort, isMain, urlOf } from '../run.ts'
 import { makeCertificates, type CertificateFiles } from './certificates.ts'

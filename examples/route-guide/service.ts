@@ -6,7 +6,7 @@ import {
   type ServerStreamingMethod,
   type ServiceRegistrar,
   type UnaryMethod
-} from 'fastify-grpc-gateway'
+} from '../../src/index.ts'
 import { distance, featureAt, features, isWithin, keyOf, type Feature, type Point, type Rectangle } from './geography.ts'
 
 interface RouteNote { location: Point | null, message: string }

@@ -1,0 +1,182 @@
+/** What tests serve with and call with: real sockets on free ports, closed when the test ends. */
+import { makeClientConstructor, credentials as grpcCredentials, Metadata, type ChannelCredentials, type Client, type ClientDuplexStream, type ServiceDefinition, type ServiceError, type StatusObject } from '@grpc/grpc-js'
+import Fastify, { type FastifyInstance } from 'fastify'
+import type { Test } from 'tap'
+import { GrpcGateway, loadProto, registerGrpcHttpRoutes, type CallContext, type GatewayOptions, type Logger, type UnaryMethod, type ServerStreamingMethod, type ClientStreamingMethod, type BidiStreamingMethod } from '../src/index.ts'
+
+export interface Note { text: string, n: string, notes: Note[] }
+
+export interface KindsDefinition {
+  Unary: UnaryMethod<Note, Partial<Note>>
+  ServerStream: ServerStreamingMethod<Note, Partial<Note>>
+  ClientStream: ClientStreamingMethod<Note, Partial<Note>>
+  Bidi: BidiStreamingMethod<Note, Partial<Note>>
+}
+
+interface TestServices {
+  Greeter: { SayHello: UnaryMethod<{ name: string }, { message: string }> }
+  Kinds: KindsDefinition
+}
+
+export const protoFile = new URL('fixtures/test.proto', import.meta.url)
+export const { Greeter, Kinds } = loadProto<TestServices>(protoFile)
+
+export const KINDS = ['Unary', 'ServerStream', 'ClientStream', 'Bidi'] as const
+export type Kind = typeof KINDS[number]
+
+/** A gateway with its HTTP routes on an app, both listening. */
+export interface Served {
+  gateway: GrpcGateway
+  app: FastifyInstance
+  url: string
+  /** A grpc-js client of a definition. */
+  client (definition: object, credentials?: ChannelCredentials): TestClient
+  /** POSTs JSON; `undefined` for no body. */
+  post (path: string, body?: unknown, headers?: Record<string, string>): Promise<HttpReply>
+  request (path: string, init?: RequestInit): Promise<HttpReply>
+}
+
+export interface HttpReply {
+  status: number
+  headers: Headers
+  text: string
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- whatever the server says
+  json: any
+}
+
+export interface ServeOptions {
+  basePath?: string
+  app?: FastifyInstance
+}
+
+export async function serve (t: Test, options: GatewayOptions, { basePath = '', app = Fastify() }: ServeOptions = {}): Promise<Served> {
+  const gateway = new GrpcGateway({ port: 0, ...options })
+  registerGrpcHttpRoutes(app, [gateway], { basePath })
+  await gateway.startup()
+  const url = await app.listen({ port: 0, host: '127.0.0.1' })
+  const clients: Client[] = []
+  t.teardown(async () => {
+    for (const client of clients) client.close()
+    await gateway.shutdown({ graceMs: 100 })
+    await app.close()
+  })
+  const request = (path: string, init?: RequestInit): Promise<HttpReply> => fetchReply(url + path, init)
+  return {
+    gateway,
+    app,
+    url,
+    request,
+    client (definition, credentials) {
+      const client = grpcClient(definition, gateway.address, credentials)
+      clients.push(client.raw)
+      return client
+    },
+    post: (path, body, headers) => request(path, {
+      method: 'POST',
+      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+      headers: { ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers }
+    })
+  }
+}
+
+export async function fetchReply (url: string, init?: RequestInit): Promise<HttpReply> {
+  const response = await fetch(url, init)
+  const text = await response.text()
+  return { status: response.status, headers: response.headers, text, json: parsed(text) }
+}
+
+function parsed (text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+/** What became of a call over gRPC. */
+export interface Outcome {
+  messages: unknown[]
+  code: number
+  details: string
+  /** Initial metadata. */
+  metadata: Metadata
+  trailers: Metadata
+}
+
+export interface CallOptions {
+  metadata?: Metadata
+  deadline?: Date | number
+  signal?: AbortSignal
+}
+
+export interface TestClient {
+  raw: Client
+  /** Calls any kind of method with some request messages, and waits for its end. */
+  call (method: string, requests: object | object[], options?: CallOptions): Promise<Outcome>
+}
+
+type Callback = (error: ServiceError | null, value?: unknown) => void
+
+export function grpcClient (definition: object, address: string, credentials: ChannelCredentials = grpcCredentials.createInsecure()): TestClient {
+  const raw = new (makeClientConstructor(definition as ServiceDefinition, 'Test'))(address, credentials)
+  return {
+    raw,
+    async call (method, requests, { metadata = new Metadata(), signal, ...options } = {}) {
+      const { requestStream, responseStream } = (definition as ServiceDefinition)[method]!
+      const outcome: Outcome = { messages: [], code: -1, details: '', metadata: new Metadata(), trailers: new Metadata() }
+      const start = (raw as unknown as Record<string, (...args: unknown[]) => ClientDuplexStream<unknown, unknown>>)[method]!.bind(raw)
+      const inputs = Array.isArray(requests) ? requests : [requests]
+      await new Promise<void>(resolve => {
+        const callback: Callback = (error, value) => { if (error === null) outcome.messages.push(value) }
+        const args = [...requestStream ? [] : [inputs[0]], metadata, options, ...responseStream ? [] : [callback]]
+        const call = start(...args)
+        signal?.addEventListener('abort', () => call.cancel())
+        call.on('metadata', received => { outcome.metadata = received })
+        call.on('status', ({ code, details, metadata: trailers }: StatusObject) => {
+          Object.assign(outcome, { code, details, trailers })
+          setImmediate(resolve)
+        })
+        if (responseStream) {
+          call.on('data', message => outcome.messages.push(message))
+          call.on('error', () => {})
+        }
+        if (requestStream) {
+          for (const input of inputs) call.write(input)
+          call.end()
+        }
+      })
+      return outcome
+    }
+  }
+}
+
+/** A logger that keeps what it is told. */
+export interface LogLine { level: string, message: string, fields: Record<string, unknown> }
+
+export function recordingLogger (): Logger & { lines: LogLine[] } {
+  const lines: LogLine[] = []
+  const at = (bound: object): Logger & { lines: LogLine[] } => ({
+    lines,
+    debug: (fields, message) => { lines.push({ level: 'debug', message, fields: { ...bound, ...fields } }) },
+    info: (fields, message) => { lines.push({ level: 'info', message, fields: { ...bound, ...fields } }) },
+    warn: (fields, message) => { lines.push({ level: 'warn', message, fields: { ...bound, ...fields } }) },
+    error: (fields, message) => { lines.push({ level: 'error', message, fields: { ...bound, ...fields } }) },
+    child: fields => at({ ...bound, ...fields })
+  })
+  return at({})
+}
+
+/** Resolves when `condition` holds; fails the test after two seconds. */
+export async function until (condition: () => boolean, what: string): Promise<void> {
+  const deadline = Date.now() + 2000
+  while (!condition()) {
+    if (Date.now() > deadline) throw new Error(`Waited in vain for ${what}`)
+    await sleep(5)
+  }
+}
+
+export function sleep (ms: number): Promise<void> {
+  return new Promise(resolve => setTimeout(resolve, ms))
+}
+
+export type { CallContext }
