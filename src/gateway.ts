@@ -102,6 +102,7 @@ export class GrpcGateway implements Mountable {
       timeoutPolicy: method => this.#settingsOf(method, 'timeout'),
       acceptsCalls: () => this.#state === 'idle' || this.#state === 'serving',
       mounted: routes => { this.#mounted = [...this.#mounted, ...routes] },
+      logger: options.logger,
       useLogger: logger => { if (this.#log === silentLogger) this.#log = logger }
     }
     conventionRoutes(this[kHttpGateway])

@@ -40,7 +40,7 @@ export interface HttpReply {
   status: number
   headers: Headers
   text: string
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- whatever the server says
+
   json: any
 }
 

@@ -73,11 +73,6 @@ export class Invocation implements CallListener {
     return this.#state === OPEN
   }
 
-  /** Listens to the call, and so to the interceptors around it. */
-  begin (): void {
-    this.call.start(this)
-  }
-
   /** Runs the handler with its one request message, which no interceptor wants to see. */
   receive (request: unknown): void {
     try {

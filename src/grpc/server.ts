@@ -11,6 +11,7 @@ import type { Logger } from '../call/logger.ts'
 import type { ServedMethod, ServedService } from '../call/services.ts'
 import { configurationErrors } from '../errors.ts'
 import { methodKind } from '../schema/service.ts'
+import { halfCloseAfterCancel } from './half-close.ts'
 import { withTimeoutPolicy } from './timeout.ts'
 
 export interface GrpcServerOptions {
@@ -95,7 +96,8 @@ class HandedOverCall extends ServerInterceptingCall {
     super(call)
     this.#start = () => {
       const timed = withTimeoutPolicy(call, policy)
-      new Invocation(method, timed, new GrpcExchange(log)).begin()
+      const invocation = new Invocation(method, timed, new GrpcExchange(log))
+      timed.start(method.requestStream ? halfCloseAfterCancel(invocation) : invocation)
     }
   }
 

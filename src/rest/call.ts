@@ -43,7 +43,7 @@ export class UnaryHttpCall extends ServerCall implements Exchange {
   }
 
   get log (): Logger {
-    return this.#request.log
+    return this.#route.gateway.logger ?? this.#request.log
   }
 
   requestId (): string {

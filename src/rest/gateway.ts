@@ -26,7 +26,9 @@ export interface HttpGateway {
   acceptsCalls (): boolean
   /** Hears of the URLs that its routes have been given on an app. */
   mounted (routes: ReadonlyArray<{ readonly template: string, readonly method: ServedMethod }>): void
-  /** Where to log, unless the gateway has a logger of its own. */
+  /** The logger that the gateway was given; else requests log by their own. */
+  readonly logger: Logger | undefined
+  /** Tells the gateway where to log what belongs to no request, unless it was given a logger. */
   useLogger (logger: Logger): void
 }
 

@@ -28,6 +28,7 @@ function describe (gateway: HttpGateway, error: unknown, request: FastifyRequest
     return { ending: { code: codeOfHttpStatus(statusCode), details: message ?? '' }, http: statusCode }
   }
   const { status: ending, fault } = gateway.errorStatus(error)
-  if (fault !== undefined) request.log.error({ err: fault, requestId: requestIdOf(request) }, 'A request failed before it reached its handler')
+  const log = gateway.logger ?? request.log
+  if (fault !== undefined) log.error({ err: fault, requestId: requestIdOf(request) }, 'A request failed before it reached its handler')
   return { ending }
 }

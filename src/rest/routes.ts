@@ -95,7 +95,8 @@ function unaryHandler (gateway: HttpGateway, method: ServedMethod, template: str
     const call = new UnaryHttpCall(route, request, reply, allowedTimeout(asked, timeoutPolicy))
     reply.raw.once('close', () => call.cancel())
     if (interceptors.length > 0) {
-      return new Invocation(method, intercept(interceptors, descriptor, call), call).begin()
+      const intercepted = intercept(interceptors, descriptor, call)
+      return intercepted.start(new Invocation(method, intercepted, call))
     }
     const message = call.readMessage()
     if (message === undefined) return

@@ -1,6 +1,6 @@
 /** grpc-js service definitions, as @grpc/proto-loader makes them. */
 import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js'
-import type protobuf from 'protobufjs'
+import protobuf from 'protobufjs'
 import { mergeOptions, type Options } from './service.ts'
 
 /** How messages look to handlers. The names and meanings are those of @grpc/proto-loader. */
@@ -48,6 +48,9 @@ export function definitionFrom (reflection: protobuf.Service, options: MessageOp
 function methodDefinition (method: protobuf.Method, options: MessageOptions): LoadedMethodDefinition {
   const requestType = method.resolvedRequestType!
   const responseType = method.resolvedResponseType!
+  const compiled = new Set<protobuf.Type>()
+  compile(requestType, compiled)
+  compile(responseType, compiled)
   return {
     path: `/${method.parent!.fullName.slice(1)}/${method.name}`,
     requestStream: method.requestStream === true,
@@ -58,6 +61,22 @@ function methodDefinition (method: protobuf.Method, options: MessageOptions): Lo
     responseDeserialize: deserializer(responseType, options),
     originalName: camelCase(method.name),
     options: { deprecated: false, idempotency_level: 'IDEMPOTENCY_UNKNOWN', ...mergeOptions(method.parsedOptions) }
+  }
+}
+
+/**
+ * Compiles the codecs of a type and of all types in it. For a proto3 `optional` field, the protobufjs 7 below
+ * @grpc/proto-loader sets the oneof that the field implies, `_nickname: 'nickname'`, as it does any other oneof.
+ * protobufjs 8 does not, unless it takes that oneof for one that the file declares.
+ */
+function compile (type: protobuf.Type, compiled: Set<protobuf.Type>): void {
+  if (compiled.has(type)) return
+  compiled.add(type)
+  for (const oneof of type.oneofsArray) Object.defineProperty(oneof, 'isProto3Optional', { value: false, configurable: true })
+  type.setup()
+  for (const oneof of type.oneofsArray) Reflect.deleteProperty(oneof, 'isProto3Optional')
+  for (const { resolvedType } of type.fieldsArray) {
+    if (resolvedType instanceof protobuf.Type) compile(resolvedType, compiled)
   }
 }
 
