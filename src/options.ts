@@ -75,7 +75,7 @@ const CHECKS: Readonly<Record<keyof GatewayOptions, Check>> = {
   httpMethods: (value: unknown) => Array.isArray(value) && value.every(method => HTTP_METHODS.includes(method)) ? undefined : `must be a list of ${HTTP_METHODS.join(', ')}`,
   isSecure: isBoolean,
   serverCredentials: (value: unknown) => value instanceof ServerCredentials ? undefined : 'must be made by ServerCredentials of the same @grpc/grpc-js as this package uses. See `npm ls @grpc/grpc-js`',
-  tls: isObject,
+  tls: (value: Record<string, unknown>) => isObject(value) ?? unknownMember(value, ['key', 'cert', 'ca', 'requireClientCert']),
   interceptors: (value: unknown) => Array.isArray(value) && value.every(item => typeof item === 'function') ? undefined : 'must be a list of functions',
   channelOptions: isObject,
   protos: (value: unknown) => typeof value === 'string' || value instanceof URL || value instanceof Uint8Array || Array.isArray(value) ? undefined : 'must be a path, the bytes of a descriptor set, or a list of these',
@@ -120,9 +120,10 @@ function checkTimeout (value: Record<string, unknown>): string | undefined {
 /** Checks the members of an object: each must be one of some values, or have a type. */
 function oneOf (value: Record<string, unknown>, members: Record<string, readonly unknown[] | 'function' | 'number' | 'object'>): string | undefined {
   if (typeof value !== 'object' || value === null) return 'must be an object'
+  const unknown = unknownMember(value, Object.keys(members))
+  if (unknown !== undefined) return unknown
   for (const [name, member] of Object.entries(value)) {
-    const allowed = Object.hasOwn(members, name) ? members[name] : undefined
-    if (allowed === undefined) return `has no member \`${name}\`. It has: ${Object.keys(members).join(', ')}`
+    const allowed = members[name]
     if (member === undefined) continue
     const type: string = typeof member
     if (Array.isArray(allowed) ? !allowed.includes(member) : type !== allowed || Number.isNaN(member)) {
@@ -130,6 +131,11 @@ function oneOf (value: Record<string, unknown>, members: Record<string, readonly
     }
   }
   return undefined
+}
+
+function unknownMember (value: object, names: readonly string[]): string | undefined {
+  const unknown = Object.keys(value).find(name => !names.includes(name))
+  return unknown === undefined ? undefined : `has no member \`${unknown}\`. It has: ${names.join(', ')}`
 }
 
 /** Options with their defaults. */

@@ -1,5 +1,6 @@
 /** Server credentials for gRPC over TLS, from PEM files or their contents. */
 import { readFileSync } from 'node:fs'
+import { createSecureContext } from 'node:tls'
 import { ServerCredentials } from '@grpc/grpc-js'
 import { configurationErrors } from '../errors.ts'
 
@@ -21,10 +22,12 @@ export function tlsCredentials ({ key, cert, ca, requireClientCert = false }: Tl
   const pair = { private_key: pem('key', key), cert_chain: pem('cert', cert) }
   const authorities = ca === undefined ? null : pem('ca', ca)
   try {
-    return ServerCredentials.createSsl(authorities, [pair], requireClientCert)
+    // grpc-js would find out with the first connection, and tell nobody.
+    createSecureContext({ key: pair.private_key, cert: pair.cert_chain, ...(authorities === null ? {} : { ca: authorities }) })
   } catch (error) {
     throw new configurationErrors.FGG_ERR_TLS('key', `key and certificate do not work together: ${(error as Error).message}`)
   }
+  return ServerCredentials.createSsl(authorities, [pair], requireClientCert)
 }
 
 function pem (option: keyof TlsOptions, value: unknown): Buffer {

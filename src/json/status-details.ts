@@ -13,12 +13,12 @@ const TYPE_URL_PREFIX = 'type.googleapis.com/'
 
 interface PackedMessage { type_url: string, value: Uint8Array }
 
-/** Finds message types by name: in google.rpc, and in the files of the services that are served. */
+/** Finds message types by name: in the files of the services that are served, in google.rpc and google.protobuf. */
 export class TypeRegistry {
   readonly #roots: Set<protobuf.Root>
 
   constructor (roots: Iterable<protobuf.Root> = []) {
-    this.#roots = new Set([...roots, googleRpc()])
+    this.#roots = new Set([...roots, googleTypes()])
   }
 
   find (name: string): protobuf.Type | undefined {
@@ -30,13 +30,18 @@ export class TypeRegistry {
   }
 }
 
+const GOOGLE_FILES = [
+  'google/rpc/status.proto', 'google/rpc/error_details.proto', 'google/protobuf/empty.proto', 'google/protobuf/field_mask.proto',
+  'google/protobuf/struct.proto', 'google/protobuf/timestamp.proto', 'google/protobuf/wrappers.proto'
+]
+
 let google: protobuf.Root | undefined
 
-function googleRpc (): protobuf.Root {
+function googleTypes (): protobuf.Root {
   if (google === undefined) {
     google = new protobuf.Root()
-    google.resolvePath = (_importer, file) => bundledProto(file)
-    google.loadSync(['google/rpc/status.proto', 'google/rpc/error_details.proto'])
+    google.resolvePath = (_importer, file) => protobuf.common.get(file) === null ? bundledProto(file) : file
+    google.loadSync(GOOGLE_FILES)
     google.resolveAll()
   }
   return google

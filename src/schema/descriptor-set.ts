@@ -7,18 +7,13 @@
  */
 import { gunzipSync } from 'node:zlib'
 import protobuf from 'protobufjs'
-import 'protobufjs/ext/descriptor.js'
+import descriptor, { type IDescriptorProto, type IFieldDescriptorProto, type IFileDescriptorSet } from 'protobufjs/ext/descriptor.js'
 import { configurationErrors } from '../errors.ts'
 import { bundledProto } from './proto-files.ts'
 
-/** What protobufjs' `ext/descriptor` adds to `Root`. */
-interface DescriptorRoot {
-  fromDescriptor (set: Uint8Array, options?: { keepCase?: boolean }): protobuf.Root
-}
-
 /** The parts of descriptor.proto that are read here, by their proto names. */
 interface Described { name: string, options?: Record<string, unknown> }
-interface FieldDescriptor extends Described { number: number }
+interface FieldDescriptor extends Described { number: number, json_name?: string }
 interface EnumDescriptor extends Described { value?: Described[] }
 interface ServiceDescriptor extends Described { method?: Described[] }
 interface MessageDescriptor extends Described {
@@ -41,6 +36,9 @@ const MESSAGE = { fields: 2, messages: 3, enums: 4, oneofs: 8 } as const
 const ENUM_VALUES = 2
 const METHODS = 2
 
+/** `FieldDescriptorProto.TYPE_GROUP` */
+const GROUP = 10
+
 /**
  * @param bytes a serialized `google.protobuf.FileDescriptorSet`, gzipped or not
  * @param source names the set in errors
@@ -58,17 +56,40 @@ export function rootFromDescriptorSet (bytes: Uint8Array, source: string, keepCa
   }
 }
 
-function fromDescriptor (set: Uint8Array, keepCase: boolean): protobuf.Root {
-  return (protobuf.Root as unknown as DescriptorRoot).fromDescriptor(set, { keepCase })
+/** Reflection with the same names as that of the .proto files. */
+function fromDescriptor (bytes: Uint8Array, keepCase: boolean): protobuf.Root {
+  const set = descriptor.FileDescriptorSet.decode(bytes) as unknown as IFileDescriptorSet
+  for (const { name, messageType = [], extension = [] } of set.file) {
+    // The case of the names in protobufjs' own Any, Value and the like is always the same.
+    const ownCase = protobuf.common.get(name ?? '') !== null
+    nameFields({ nestedType: messageType, extension }, name => (ownCase ? name === 'type_url' : keepCase) ? name : protobuf.util.camelCase(name))
+  }
+  return protobuf.Root.fromDescriptor(set)
+}
+
+/** protobufjs takes the JSON name of a field for its name; `annotateFile` mends the JSON name. */
+function nameFields ({ field = [], extension = [], oneofDecl = [], nestedType = [] }: IDescriptorProto, inCase: (name: string) => string): void {
+  for (const oneof of oneofDecl) oneof.name = inCase(oneof.name!)
+  for (const each of [...field, ...extension]) {
+    each.jsonName = groupName(each) ?? inCase(each.name!)
+    if (each.proto3Optional === true) oneofDecl[each.oneofIndex!]!.name = `_${each.jsonName}`
+  }
+  for (const nested of nestedType) nameFields(nested, inCase)
+}
+
+/** A group is one declaration of a type and of a field, whose name protoc makes from that of the type. */
+function groupName ({ name, type, typeName }: IFieldDescriptorProto): string | undefined {
+  const typeAlone = typeName?.split('.').at(-1)
+  return type === GROUP && typeAlone?.toLowerCase() === name ? protobuf.util.lcFirst(typeAlone!) : undefined
 }
 
 /** Decodes the files by a descriptor.proto that knows the options which the set itself defines. */
 function decodeFiles (set: Uint8Array): FileDescriptor[] {
-  let root = fromDescriptor(set, true)
-  if (root.get('google.protobuf') === null || root.lookup('google.protobuf.FileDescriptorSet') === null) {
+  let root = protobuf.Root.fromDescriptor(set, { keepCase: true })
+  if (root.lookup('google.protobuf.FileDescriptorSet') === null) {
     root = new protobuf.Root()
     root.resolvePath = (_importer, file) => bundledProto(file)
-    root.loadSync('google/api/annotations.proto', { keepCase: true })
+    root.loadSync('google/protobuf/descriptor.proto', { keepCase: true })
   }
   const type = root.lookupType('google.protobuf.FileDescriptorSet')
   return type.toObject(type.decode(set), { longs: String, enums: String }).file
@@ -97,8 +118,12 @@ function annotateFile (root: protobuf.Root, file: FileDescriptor): void {
     if (descriptor.options?.map_entry === true) return
     const reflection = scope.get(descriptor.name) as protobuf.Type
     annotate(reflection, descriptor, path)
-    descriptor.field?.forEach((field, i) => annotate(reflection.fieldsById[field.number]!, field, `${path}.${MESSAGE.fields}.${i}`))
-    descriptor.oneof_decl?.forEach((oneof, i) => annotate(reflection.oneofs[oneof.name]!, oneof, `${path}.${MESSAGE.oneofs}.${i}`))
+    descriptor.field?.forEach((field, i) => {
+      const reflected = reflection.fieldsById[field.number]!
+      annotate(reflected, field, `${path}.${MESSAGE.fields}.${i}`)
+      Object.assign(reflected, { jsonName: field.json_name ?? protobuf.util.jsonName(field.name) })
+    })
+    descriptor.oneof_decl?.forEach((oneof, i) => annotate(reflection.oneofsArray[i]!, oneof, `${path}.${MESSAGE.oneofs}.${i}`))
     descriptor.enum_type?.forEach((nested, i) => annotateEnum(reflection, nested, `${path}.${MESSAGE.enums}.${i}`))
     descriptor.nested_type?.forEach((nested, i) => annotateMessage(reflection, nested, `${path}.${MESSAGE.messages}.${i}`))
   }

@@ -1,10 +1,11 @@
 /** Finds the model of a service from its grpc-js definition, whichever tool generated that. */
 import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js'
 import protobuf from 'protobufjs'
-import 'protobufjs/ext/descriptor.js'
+import descriptor, { type IFileDescriptorProto } from 'protobufjs/ext/descriptor.js'
 import { configurationErrors } from '../errors.ts'
 import type { LoadedMethodDefinition } from './definition.ts'
 import { loadedService, loadServices, type ProtoSource } from './load.ts'
+import { typedOptions } from './options.ts'
 import { serviceFrom, type Options, type Service } from './service.ts'
 
 /** What @grpc/proto-loader's method definitions carry beside grpc-js's own properties. */
@@ -52,14 +53,11 @@ function rebuiltService (definition: ServiceDefinition, fullName: string): Servi
   const methods = new Map(Object.values(definition).map(method => [method.path.split('/')[2]!, method as ProtoLoaderMethod]))
   const files = [...methods.values()][0]?.requestType?.fileDescriptorProtos
   if (files === undefined) return undefined
-  const root = (protobuf.Root as unknown as { fromDescriptor (set: object): protobuf.Root }).fromDescriptor({
-    file: files.map(bytes => FileDescriptorProto().decode(bytes))
+  const root = protobuf.Root.fromDescriptor({
+    file: files.map(bytes => descriptor.FileDescriptorProto.decode(bytes) as IFileDescriptorProto)
   })
-  return serviceFrom(root.lookupService(fullName), name => methods.get(name)?.options ?? {})
-}
-
-function FileDescriptorProto (): protobuf.Type {
-  return (protobuf as unknown as { descriptor: { FileDescriptorProto: protobuf.Type } }).descriptor.FileDescriptorProto
+  const reflection = root.lookupService(fullName)
+  return serviceFrom(reflection, name => typedOptions(reflection, [methods.get(name)?.options ?? {}]))
 }
 
 /** The names under which an implementation may carry a method: `SayHello`, `sayHello`. */

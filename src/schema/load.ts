@@ -6,6 +6,7 @@ import protobuf from 'protobufjs'
 import { configurationErrors } from '../errors.ts'
 import { defaultMessageOptions, definitionFrom, type MessageOptions } from './definition.ts'
 import { rootFromDescriptorSet } from './descriptor-set.ts'
+import { typeOptions } from './options.ts'
 import { protoFinder } from './proto-files.ts'
 import { serviceFrom, type Service } from './service.ts'
 
@@ -118,6 +119,7 @@ function rootFromProtoFiles (files: readonly string[], find: (importer: string, 
   try {
     root.loadSync([...files], { keepCase, alternateCommentMode: true })
     root.resolveAll()
+    typeOptions(root)
     return root
   } catch (error) {
     throw describeLoadError(error as Error & { code?: string }, files)

@@ -1,0 +1,259 @@
+/** HTTP manners: routes, methods, media types, bodies, queries, headers. */
+import { request as httpRequest } from 'node:http'
+import { connect } from 'node:net'
+import { Metadata } from '@grpc/grpc-js'
+import Fastify from 'fastify'
+import t, { type Test } from 'tap'
+import { defaultIncoming, implement, loadProto, status, GrpcError, type GatewayOptions, type UnaryMethod } from '../src/index.ts'
+import { Greeter, Kinds, serve, sleep, type Note } from './serving.ts'
+
+const echo = implement(Kinds, { Unary: note => note })
+const PATH = '/grpc/kinds/unary'
+
+t.test('every method has two routes, in lower case and by its full name', async t => {
+  const { post, gateway } = await serve(t, { services: [echo] }, { basePath: '/api' })
+  for (const url of ['/api/grpc/kinds/unary', '/api/grpc/test.Kinds/Unary']) t.equal((await post(url, { text: 'a' })).text, '{"text":"a"}', url)
+  t.match(gateway.routes().slice(0, 2), [
+    { httpMethods: ['POST'], url: '/api/grpc/kinds/unary', rpc: '/test.Kinds/Unary', kind: 'unary', implemented: true },
+    { httpMethods: ['POST'], url: '/api/grpc/test.Kinds/Unary', rpc: '/test.Kinds/Unary', kind: 'unary', implemented: true }
+  ])
+})
+
+t.test('404 below the path of the gateway is an error body, elsewhere it is the app\'s', async t => {
+  const { request } = await serve(t, { services: [echo] })
+  t.match(await request('/grpc/kinds/nope', { method: 'POST' }), { status: 404, json: { status: 404, title: 'NOT_FOUND', code: 5, detail: 'No RPC answers POST /grpc/kinds/nope.' } })
+  t.match(await request('/grpc'), { status: 404, json: { title: 'NOT_FOUND' } })
+  t.match(await request('/else'), { status: 404, json: { error: 'Not Found' } })
+})
+
+t.test('405 names the methods that are allowed, and OPTIONS answers with them', async t => {
+  const { request } = await serve(t, { services: [echo], httpMethods: ['GET', 'PUT'] })
+  const wrong = await request(PATH, { method: 'DELETE' })
+  t.match(wrong, { status: 405, json: { status: 405, code: 12, detail: 'Method DELETE not allowed.' } })
+  t.equal(wrong.headers.get('allow'), 'GET, HEAD, OPTIONS, POST, PUT')
+  const options = await request(PATH, { method: 'OPTIONS' })
+  t.same([options.status, options.headers.get('allow'), options.text], [204, 'GET, HEAD, OPTIONS, POST, PUT', ''])
+})
+
+t.test('httpMethods adds methods; HEAD goes with GET', async t => {
+  const { request } = await serve(t, { services: [echo], httpMethods: ['GET', 'PUT', 'PATCH', 'DELETE', 'QUERY'] })
+  const json = { 'content-type': 'application/json' }
+  for (const method of ['POST', 'PUT', 'PATCH', 'DELETE', 'QUERY']) {
+    t.equal((await request(PATH, { method, body: '{"text":"a"}', headers: json })).text, '{"text":"a"}', method)
+    // Fastify, as the QUERY specification, wants a media type of every QUERY.
+    if (method !== 'QUERY') t.equal((await request(`${PATH}?text=b`, { method })).text, '{"text":"b"}', `${method} without a body`)
+  }
+  t.equal((await request(`${PATH}?text=b`)).text, '{"text":"b"}')
+  t.match(await request(`${PATH}?text=b`, { method: 'HEAD' }), { status: 200, text: '' })
+})
+
+t.test('a gateway at the root leaves the root\'s 404 to the app', async t => {
+  const { post, request } = await serve(t, { services: [echo], path: '/' })
+  t.equal((await post('/kinds/unary', { text: 'a' })).text, '{"text":"a"}')
+  t.match(await request('/kinds/unary'), { status: 405 })
+  t.match(await request('/kinds/nope'), { status: 404, json: { title: 'NOT_FOUND' } })
+  t.match(await request('/nope'), { status: 404, json: { error: 'Not Found' } })
+})
+
+t.test('media types', async t => {
+  const { request } = await serve(t, { services: [echo] })
+  const send = async (type: string | undefined, body: string | Buffer = '{"text":"a"}', more: Record<string, string> = {}) =>
+    await request(PATH, { method: 'POST', body: Buffer.from(body), headers: { ...type === undefined ? {} : { 'content-type': type }, ...more } })
+  for (const type of [undefined, 'application/json', 'application/json; charset=utf-8', 'application/json;charset="UTF-8"', 'Application/JSON', 'application/vnd.api+json']) {
+    t.equal((await send(type)).text, '{"text":"a"}', String(type))
+  }
+  for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'application/grpc', 'application/jsonp', 'application/json; charset=latin1', 'nonsense']) {
+    const { status, json, headers } = await send(type)
+    t.match([status, json, headers.get('content-type')], [415, { status: 415, code: 3, title: 'INVALID_ARGUMENT' }, 'application/problem+json'], type)
+  }
+  t.match((await send('application/grpc')).json.detail, /call the gRPC port/)
+  t.match(await send('application/json', '{}', { 'content-encoding': 'gzip' }), { status: 415, json: { detail: /Content-Encoding gzip/ } })
+  t.equal((await send('application/json', '{}', { 'content-encoding': 'identity' })).status, 200)
+  t.match(await send('application/json', Buffer.from([0x7b, 0xff, 0x7d])), { status: 400, json: { detail: /not valid UTF-8/ } })
+})
+
+t.test('an empty body is an empty message, whatever its type', async t => {
+  const { request } = await serve(t, { services: [echo] })
+  for (const headers of [{}, { 'content-type': 'application/json' }, { 'content-type': 'text/plain' }]) {
+    t.match(await request(PATH, { method: 'POST', headers }), { status: 200, text: '{}' }, JSON.stringify(headers))
+  }
+})
+
+t.test('bodies past limits.messageBytes get 413, messages past it RESOURCE_EXHAUSTED', async t => {
+  const { post, client } = await serve(t, { services: [echo], limits: { messageBytes: 1000 } })
+  t.equal((await post(PATH, { text: 'x'.repeat(900) })).status, 200)
+  t.match(await post(PATH, { text: 'x'.repeat(1000) }), { status: 413, json: { status: 413, code: 8, title: 'RESOURCE_EXHAUSTED' } })
+  t.equal((await client(Kinds).call('Unary', { text: 'x'.repeat(1000) })).code, status.RESOURCE_EXHAUSTED)
+})
+
+t.test('what is wrong with a body is told field by field, by JSON paths', async t => {
+  const { post } = await serve(t, { services: [echo] })
+  const { status, json } = await post(PATH, { text: 1, n: 'x', notes: [{}, { text: [] }, { notes: [null] }], more: true })
+  t.equal(status, 400)
+  t.same(json.details[0].fieldViolations.map(({ field }: { field: string }) => field), ['text', 'n', 'notes[1].text', 'notes[2].notes[0]', 'more'])
+  t.equal(json.details[0]['@type'], 'type.googleapis.com/google.rpc.BadRequest')
+  for (const [body, field] of [['{"text":"a","text":"b"}', ''], ['[]', ''], ['7', ''], ['"a"', ''], ['', undefined], ['{"n":1.5}', 'n'], ['{"n":"9223372036854775808"}', 'n'], ['{"notes":{}}', 'notes'], ['{"text":null}', undefined]] as const) {
+    const reply = await post(PATH, body)
+    if (field === undefined) t.equal(reply.status, 200, body)
+    else t.match(reply, { status: 400, json: { details: [{ fieldViolations: [field === '' ? { description: /./ } : { field }] }] } }, body)
+  }
+})
+
+t.test('hostile bodies are refused, and change nothing', async t => {
+  const { post } = await serve(t, { services: [echo] })
+  t.equal((await post(PATH, '{"__proto__":{"text":"x"}}')).status, 400)
+  t.equal((await post(PATH, '{"constructor":{"prototype":{}}}')).status, 400)
+  t.equal((await post(PATH, '{"notes":['.repeat(50_000) + ']}'.repeat(50_000))).status, 400)
+  t.equal((await post(PATH, '['.repeat(1_000_000))).status, 400)
+  const many = await post(PATH, { notes: Array.from({ length: 20_000 }, () => ({ text: 1 })) })
+  t.equal(many.status, 400)
+  t.ok(many.text.length < 50_000, 'an error body is no amplifier')
+  t.equal(({} as Note).text, undefined)
+})
+
+t.test('json.unknownFields: ignore lets unknown members pass, per method too', async t => {
+  const bodies = async (t: Test, options: Partial<GatewayOptions>): Promise<number[]> => {
+    const { post, request } = await serve(t, { services: [echo], httpMethods: ['GET'], ...options })
+    return [(await post(PATH, { more: 1, notes: [{ more: 1 }] })).status, (await request(`${PATH}?more=1&x.y=2`)).status]
+  }
+  t.same(await bodies(t, {}), [400, 400])
+  t.same(await bodies(t, { json: { unknownFields: 'ignore' } }), [200, 200])
+  t.same(await bodies(t, { methods: { 'test.Kinds.Unary': { json: { unknownFields: 'ignore' } } } }), [200, 200])
+  t.same(await bodies(t, { json: { unknownFields: 'ignore' }, methods: { 'test.Kinds.*': { json: { unknownFields: 'reject' } } } }), [400, 400])
+})
+
+t.test('without a body, fields come from the query', async t => {
+  interface Query { name: string, flag: boolean, kind: string, tags: string[], data: Buffer, inner: { x: number } | null, at: unknown, maybe: unknown, any: unknown, labels: object, ratio: number }
+  const { Search } = loadProto<{ Search: { Find: UnaryMethod<Query, Query> } }>(new URL('fixtures/search.proto', import.meta.url))
+  const { request } = await serve(t, { services: [implement(Search, { Find: query => query })], httpMethods: ['GET'] })
+  const get = async (query: string) => await request(`/grpc/search/find?${query}`)
+  const cases: Array<[string, string]> = [
+    ['name=Ada%20L&flag=true', '{"name":"Ada L","flag":true}'],
+    ['name=a+b', '{"name":"a b"}'],
+    ['tags=a&tags=b', '{"tags":["a","b"]}'],
+    ['kind=SMALL', '{"kind":"SMALL"}'],
+    ['kind=1', '{"kind":"SMALL"}'],
+    ['inner.x=5&inner.inner.x=6', '{"inner":{"x":5,"inner":{"x":6}}}'],
+    ['page_size=5', '{"pageSize":5}'],
+    ['pageSize=5', '{"pageSize":5}'],
+    ['data=_-8', '{"data":"/+8="}'],
+    ['at=2026-01-02T03:04:05Z', '{"at":"2026-01-02T03:04:05Z"}'],
+    ['maybe=false', '{"maybe":false}'],
+    ['any={"a":[1]}', '{"any":{"a":[1]}}'],
+    ['ratio=NaN', '{"ratio":"NaN"}'],
+    ['name=', '{}'],
+    ['', '{}']
+  ]
+  for (const [query, text] of cases) t.equal((await get(query)).text, text, query)
+  const wrong: Array<[string, string]> = [
+    ['nope=1', 'nope'], ['name=a&name=b', 'name'], ['flag=yes', 'flag'], ['flag=', 'flag'], ['pageSize=x', 'pageSize'], ['pageSize=1.5', 'pageSize'],
+    ['kind=HUGE', 'kind'], ['inner=1', 'inner'], ['name.x=1', 'name.x'], ['labels=1', 'labels'], ['labels.a=1', 'labels.a'], ['tags.a=1', 'tags.a'],
+    ['any=x', 'any'], ['page_size=1&pageSize=2', 'pageSize'], ['__proto__=1', '__proto__'], ['inner.__proto__.x=1', 'inner.__proto__.x'], ['at=yesterday', 'at']
+  ]
+  for (const [query, field] of wrong) {
+    t.match(await get(query), { status: 400, json: { details: [{ fieldViolations: [{ field }] }] } }, query)
+  }
+})
+
+t.test('headers become metadata, except those of connection, body and gRPC', async t => {
+  const service = implement(Greeter, { SayHello: (_request, { metadata }) => ({ message: JSON.stringify(metadata.toJSON()) }) })
+  const { url } = await serve(t, { services: [service] })
+  const seen = await new Promise<Record<string, unknown[]>>((resolve, reject) => {
+    const request = httpRequest(`${url}/grpc/greeter/sayhello`, {
+      method: 'POST',
+      headers: { 'X-Two': ['1', '2'], 'grpc-metadata-plain': 'p', 'grpc-metadata-grpc-x': 'no', 'grpc-metadata-': 'no', 'grpc-encoding': 'no', 'accept-encoding': 'no', te: 'trailers', connection: 'close', 'proxy-authorization': 'no', authorization: 'yes', 'data-bin': 'AAEC, _w', 'x-latin': 'caf\u00e9', cookie: 'a=1' }
+    }, response => {
+      let text = ''
+      response.on('data', chunk => { text += chunk }).on('end', () => resolve(JSON.parse(JSON.parse(text).message)))
+    })
+    request.on('error', reject).end()
+  })
+  t.same(Object.keys(seen).sort(), ['authorization', 'cookie', 'data-bin', 'plain', 'x-two'])
+  t.same(seen['x-two'], ['1', '2'])
+  t.match(seen['data-bin'], [{ data: [0, 1, 2] }, { data: [255] }])
+})
+
+t.test('headers.incoming and headers.outgoing choose names', async t => {
+  const service = implement(Greeter, {
+    SayHello (_request, context) {
+      const metadata = new Metadata()
+      for (const key of ['a', 'b', 'content-length', 'connection']) metadata.set(key, '1')
+      context.sendHeaders(metadata)
+      context.trailers.set('c', '1')
+      return { message: Object.keys(context.metadata.getMap()).sort().join() }
+    }
+  })
+  const { post } = await serve(t, {
+    services: [service],
+    headers: {
+      incoming: name => name === 'x-user' ? 'user' : name.startsWith('x-') ? defaultIncoming(name) : undefined,
+      outgoing: (key, position) => key === 'a' ? undefined : `${position}-${key}`
+    }
+  })
+  const { json, headers } = await post('/grpc/greeter/sayhello', {}, { 'x-user': 'ada', 'x-more': '1' })
+  t.equal(json.message, 'user,x-more')
+  t.same([headers.get('initial-b'), headers.get('trailing-c'), headers.get('a')], ['1', '1', null])
+})
+
+t.test('metadata never overrule the framing of the response', async t => {
+  const service = implement(Greeter, {
+    SayHello (_request, context) {
+      const metadata = new Metadata()
+      for (const key of ['content-length', 'content-type', 'transfer-encoding', 'connection', 'grpc-status', 'keep-alive']) metadata.set(key, '1')
+      context.sendHeaders(metadata)
+      return { message: 'whole' }
+    }
+  })
+  const { post } = await serve(t, { services: [service] })
+  t.match(await post('/grpc/greeter/sayhello', {}), { status: 200, text: '{"message":"whole"}' })
+})
+
+t.test('the id of the app is used where it makes its own; x-request-id goes first', async t => {
+  const service = implement(Greeter, { SayHello: (_request, { requestId }) => ({ message: requestId }) })
+  const { post } = await serve(t, { services: [service] }, { app: Fastify({ genReqId: () => 'own-7' }) })
+  t.equal((await post('/grpc/greeter/sayhello', {})).json.message, 'own-7')
+  const { json, headers } = await post('/grpc/greeter/sayhello', {}, { 'x-request-id': 'rid-1' })
+  t.same([json.message, headers.get('x-request-id')], ['rid-1', 'rid-1'])
+  t.equal((await post('/grpc/nope/nope', {}, { 'x-request-id': 'rid-1' })).headers.get('x-request-id'), 'rid-1')
+})
+
+t.test('hooks of the app run on the routes, and their errors have the same form', async t => {
+  const app = Fastify()
+  app.addHook('onRequest', async request => {
+    if (request.headers['x-fail'] === 'status') throw Object.assign(new Error('no entry'), { statusCode: 403 })
+    if (request.headers['x-fail'] === 'grpc') throw new GrpcError(status.PERMISSION_DENIED, 'not you')
+    if (request.headers['x-fail'] === 'fault') throw new Error('secret')
+  })
+  app.addHook('onSend', async (_request, reply) => { reply.header('x-hook', 'ran') })
+  const { post } = await serve(t, { services: [echo] }, { app })
+  t.equal((await post(PATH, {})).headers.get('x-hook'), 'ran')
+  t.match(await post(PATH, {}, { 'x-fail': 'status' }), { status: 403, json: { status: 403, code: 7, detail: 'no entry' } })
+  t.match(await post(PATH, {}, { 'x-fail': 'grpc' }), { status: 403, json: { code: 7, detail: 'not you' } })
+  t.match(await post(PATH, {}, { 'x-fail': 'fault' }), { status: 500, json: { code: 13, detail: 'Internal error' } })
+})
+
+t.test('parsers, serializers and error handlers of the app stay outside', async t => {
+  const app = Fastify()
+  app.setErrorHandler((_error, _request, reply) => { reply.code(418).send('teapot') })
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, _body, done) => done(new Error('never')))
+  const { post } = await serve(t, { services: [echo] }, { app })
+  t.equal((await post(PATH, { text: 'a' })).text, '{"text":"a"}')
+  t.equal((await post(PATH, '{')).status, 400)
+})
+
+t.test('app.inject reaches the routes without a port', async t => {
+  const { app } = await serve(t, { services: [echo] })
+  const response = await app.inject({ method: 'POST', url: PATH, payload: { text: 'a' } })
+  t.equal(response.body, '{"text":"a"}')
+})
+
+t.test('a client that leaves in the middle of its body starts no call', async t => {
+  let calls = 0
+  const { url } = await serve(t, { services: [implement(Kinds, { Unary: note => { calls++; return note } })] })
+  const socket = connect(Number(new URL(url).port), '127.0.0.1')
+  socket.write(`POST ${PATH} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"text":`)
+  await sleep(50)
+  socket.destroy()
+  await sleep(50)
+  t.equal(calls, 0)
+})
