@@ -58,7 +58,6 @@ const FLUSH_MS = 500
  * await gateway.startup()
  */
 export class GrpcGateway implements Mountable {
-  /** @internal */
   readonly [kHttpGateway]: HttpGateway
   readonly #options: CheckedOptions
   readonly #openCalls = new OpenCalls()

@@ -7,6 +7,14 @@ import { notFoundHandler } from './rest/not-found.ts'
 import { sendError } from './rest/reply.ts'
 import { collectBodies } from './rest/request.ts'
 import { conventionRoutes, nameOf, registerRoute, type MountedRoute } from './rest/routes.ts'
+import type { MethodKind } from './schema/service.ts'
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Of the routes of a GrpcGateway: the path of the RPC that answers, `/helloworld.Greeter/SayHello`. */
+    grpc?: { rpc: string, kind: MethodKind }
+  }
+}
 
 export interface GrpcGatewayPluginOptions {
   /** The gateways whose services get routes. */

@@ -166,9 +166,9 @@ export function recordingLogger (): Logger & { lines: LogLine[] } {
   return at({})
 }
 
-/** Resolves when `condition` holds; fails the test after two seconds. */
-export async function until (condition: () => boolean, what: string): Promise<void> {
-  const deadline = Date.now() + 2000
+/** Resolves when `condition` holds; fails the test when that takes longer than `ms`. */
+export async function until (condition: () => boolean, what: string, ms = 2000): Promise<void> {
+  const deadline = Date.now() + ms
   while (!condition()) {
     if (Date.now() > deadline) throw new Error(`Waited in vain for ${what}`)
     await sleep(5)

@@ -6,7 +6,7 @@ import { GrpcGateway, type ServiceRegistrar } from '../../src/index.ts'
 import { closeOnSignal, grpcPort, httpPort, isMain, urlOf } from '../run.ts'
 import { handlers } from './handlers.ts'
 
-const proto = loadPackageDefinition(loadSync(fileURLToPath(new URL('counter.proto', import.meta.url))))
+const proto = loadPackageDefinition(loadSync(fileURLToPath(new URL('counter.proto', import.meta.url)), { defaults: true }))
 const { Counter } = proto.counter as GrpcObject as { Counter: ServiceClientConstructor }
 
 /** `new Server().addService(Counter.service, handlers)` has become this. */

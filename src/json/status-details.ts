@@ -24,7 +24,8 @@ export class TypeRegistry {
   find (name: string): protobuf.Type | undefined {
     for (const root of this.#roots) {
       const found = root.lookup(`.${name}`, protobuf.Type)
-      if (found !== null) return found as protobuf.Type
+      // protobufjs takes a type of that name in another package too.
+      if (found?.fullName === `.${name}`) return found as protobuf.Type
     }
     return undefined
   }

@@ -12,13 +12,6 @@ import { UnaryHttpCall, type UnaryRoute } from './call.ts'
 import type { HttpGateway } from './gateway.ts'
 import { requestReader } from './request.ts'
 
-declare module 'fastify' {
-  interface FastifyContextConfig {
-    /** Of the routes of a GrpcGateway: the path of the RPC that answers, `/helloworld.Greeter/SayHello`. */
-    grpc?: { rpc: string, kind: MethodKind }
-  }
-}
-
 /** One way to call a method over HTTP. */
 export interface ConventionRoute {
   /** Without base path and prefix: `/grpc/greeterservice/sayhello`. */

@@ -1,7 +1,7 @@
 /** Finds the model of a service from its grpc-js definition, whichever tool generated that. */
 import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js'
 import protobuf from 'protobufjs'
-import descriptor, { type IFileDescriptorProto } from 'protobufjs/ext/descriptor.js'
+import descriptor, { type IDescriptorProto, type IFileDescriptorProto } from 'protobufjs/ext/descriptor.js'
 import { configurationErrors } from '../errors.ts'
 import type { LoadedMethodDefinition } from './definition.ts'
 import { loadedService, loadServices, type ProtoSource } from './load.ts'
@@ -16,8 +16,9 @@ interface ProtoLoaderMethod extends MethodDefinition<unknown, unknown> {
 
 /**
  * Makes the function that describes definitions. It looks, in this order, at what `loadProto` remembers, at
- * `protos`, and at the descriptors that @grpc/proto-loader leaves in its definitions. The latter lack
- * comments, presence of proto3 `optional` fields and custom options of anything but methods.
+ * `protos`, and at the descriptors that @grpc/proto-loader leaves in its definitions. The latter lack comments,
+ * custom options of anything but methods, `json_name`, the names that fields had before they were made camelCase,
+ * and all that proto2 and editions have beyond proto3, such as the presence of fields.
  *
  * @throws FGG_ERR_NO_SCHEMA when none of these knows the service
  */
@@ -53,11 +54,24 @@ function rebuiltService (definition: ServiceDefinition, fullName: string): Servi
   const methods = new Map(Object.values(definition).map(method => [method.path.split('/')[2]!, method as ProtoLoaderMethod]))
   const files = [...methods.values()][0]?.requestType?.fileDescriptorProtos
   if (files === undefined) return undefined
-  const root = protobuf.Root.fromDescriptor({
-    file: files.map(bytes => descriptor.FileDescriptorProto.decode(bytes) as IFileDescriptorProto)
-  })
+  const root = protobuf.Root.fromDescriptor({ file: files.map(decodeFile) })
   const reflection = root.lookupService(fullName)
   return serviceFrom(reflection, name => typedOptions(reflection, [methods.get(name)?.options ?? {}]))
+}
+
+function decodeFile (bytes: Uint8Array): IFileDescriptorProto {
+  const file = descriptor.FileDescriptorProto.decode(bytes) as IFileDescriptorProto
+  file.messageType?.forEach(renameMapEntries)
+  return file
+}
+
+/** @grpc/proto-loader names the entry type of a map `labels` just `Labels`, which may be another type's name. */
+function renameMapEntries ({ field = [], nestedType = [] }: IDescriptorProto): void {
+  for (const nested of nestedType) {
+    renameMapEntries(nested)
+    const map = field.find(({ name, typeName }) => typeName === nested.name && protobuf.util.ucFirst(name!) === typeName)
+    if (nested.options?.mapEntry === true && map !== undefined) nested.name = map.typeName = `map$${nested.name}`
+  }
 }
 
 /** The names under which an implementation may carry a method: `SayHello`, `sayHello`. */

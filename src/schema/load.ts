@@ -122,19 +122,21 @@ function rootFromProtoFiles (files: readonly string[], find: (importer: string, 
     typeOptions(root)
     return root
   } catch (error) {
-    throw describeLoadError(error as Error & { code?: string }, files)
+    throw describeLoadError(error as Error & { code?: string }, files, root)
   }
 }
 
-function describeLoadError (error: Error & { code?: string }, files: readonly string[]): Error {
+function describeLoadError (error: Error & { code?: string }, files: readonly string[], root: protobuf.Root): Error {
   if (error.code?.startsWith('FGG_') === true) return error
-  const where = files.join(', ')
-  const duplicate = /^duplicate name '(.+)' in (.+)$/.exec(error.message)
+  // Types are resolved when all files are read; until then, the last one is at fault.
+  const file = /^(no such|unresolvable)/.test(error.message) ? files.join(', ') : root.files.at(-1)!
+  const duplicate = /^duplicate name '(.+)' in (\w+ ?(.*))$/.exec(error.message)
   if (duplicate !== null) {
-    const [, name, scope] = duplicate
-    return new configurationErrors.FGG_ERR_PROTO_DUPLICATE(`${name} is defined twice in ${scope} by ${where} and their imports`)
+    const [, name, scope, scopeName] = duplicate
+    const first = root.lookup(`${scopeName}.${name}`)?.filename ?? file
+    return new configurationErrors.FGG_ERR_PROTO_DUPLICATE(`${name} is defined twice in ${scope}: in ${first} and in ${file}`)
   }
-  return new configurationErrors.FGG_ERR_PROTO_SYNTAX(`Cannot load ${where}: ${error.message}`)
+  return new configurationErrors.FGG_ERR_PROTO_SYNTAX(`Cannot load ${file}: ${error.message.replace(`${file}, `, '')}`)
 }
 
 function servicesIn (namespace: protobuf.NamespaceBase): protobuf.Service[] {

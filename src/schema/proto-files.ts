@@ -1,5 +1,5 @@
 /** Where .proto files and their imports are found. */
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -41,7 +41,7 @@ export function protoFinder (includeDirs: readonly string[]): (importer: string,
 function existing (importer: string, file: string, dirs: readonly string[]): string {
   for (const dir of dirs) {
     const path = resolve(dir, file)
-    if (existsSync(path)) return path
+    if (existsSync(path) && statSync(path).isFile()) return path
   }
   const missing = importer === ''
     ? `Cannot find the proto file ${file}`

@@ -1,0 +1,109 @@
+/** Every example, run as a user runs it, and called over both protocols. */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { credentials, loadPackageDefinition, status as codes, type GrpcObject, type ServiceClientConstructor } from '@grpc/grpc-js'
+import { loadSync } from '@grpc/proto-loader'
+import t, { type Test } from 'tap'
+import { Greeter } from '../examples/helloworld.ts'
+import { RouteGuide } from '../examples/route-guide/service.ts'
+import { fetchReply, grpcClient } from './serving.ts'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+
+interface Running { output: string, grpc: string, http: string, child: ChildProcess, ended: Promise<number | null> }
+
+/** Starts a command on free ports and waits until it says where it listens. */
+async function run (t: Test, command: string[], ready = /HTTP \S+\n/): Promise<Running> {
+  const child = spawn(command[0]!, command.slice(1), { cwd: root, env: { ...process.env, GRPC_PORT: '0', HTTP_PORT: '0' }, stdio: ['ignore', 'pipe', 'pipe'] })
+  let output = ''
+  const ended = new Promise<number | null>(resolve => child.once('exit', resolve))
+  t.teardown(async () => {
+    child.kill('SIGKILL')
+    await ended
+  })
+  await new Promise<void>((resolve, reject) => {
+    const listen = (chunk: Buffer): void => {
+      output += chunk.toString()
+      if (ready.test(output)) resolve()
+    }
+    child.stdout.on('data', listen)
+    child.stderr.on('data', listen)
+    child.once('exit', code => reject(new Error(`${command.join(' ')} ended with ${code}: ${output}`)))
+  })
+  return { output, child, ended, grpc: /gRPC (\S+)/.exec(output)![1]!, http: /HTTP (\S+)/.exec(output)![1]! }
+}
+
+const example = (file: string): string[] => [process.execPath, '--import', 'tsx', join('examples', file)]
+const json = { 'content-type': 'application/json' }
+const post = async (url: string, body: object = {}, headers = {}) => await fetchReply(url, { method: 'POST', body: JSON.stringify(body), headers: { ...json, ...headers } })
+
+async function endsOnSigterm (t: Test, { child, ended }: Running): Promise<void> {
+  child.kill('SIGTERM')
+  t.equal(await ended, 0, 'SIGTERM ends it in order')
+}
+
+t.test('npm start serves both services, and its curl lines work', async t => {
+  const running = await run(t, example('start.ts'), /Ctrl-C/)
+  t.match(running.output, /POST {2}\/api\/v1\/grpc\/greeterservice\/sayhello +\/helloworld\.Greeter\/SayHello/)
+  const curls = [...running.output.matchAll(/curl (\S+) -H 'content-type: application\/json' -d '(.+)'/g)]
+  t.equal(curls.length, 2)
+  const replies = await Promise.all(curls.map(([, url, body]) => fetchReply(url!, { method: 'POST', body: body!, headers: json })))
+  t.match(replies.map(({ json }) => json), [{ message: 'Hello, World!' }, { name: 'Berkshire Valley Management Area Trail, Jefferson, NJ, USA' }])
+
+  const guide = grpcClient(RouteGuide, running.grpc)
+  t.match(await guide.call('ListFeatures', { lo: { latitude: 400000000, longitude: -750000000 }, hi: { latitude: 420000000, longitude: -730000000 } }), { code: codes.OK, messages: { length: 100 } })
+  guide.raw.close()
+  await endsOnSigterm(t, running)
+})
+
+t.test('helloworld', async t => {
+  const running = await run(t, example('helloworld.ts'))
+  const greeter = grpcClient(Greeter, running.grpc)
+  t.match(await greeter.call('SayHello', { name: 'you' }), { messages: [{ message: 'Hello, you!' }] })
+  t.match(await greeter.call('SayHelloAgain', { name: 'you' }), { messages: [{ message: 'Hello again, you!' }] })
+  greeter.raw.close()
+  const reply = await post(`${running.http}/grpc/greeterservice/sayhelloagain`, { name: 'you' })
+  t.match([reply.json, reply.headers.get('grpc-trailer-greeted-over')], [{ message: 'Hello again, you!' }, 'http'])
+  await endsOnSigterm(t, running)
+})
+
+t.test('an existing app guards the RPCs by its own hook', async t => {
+  const running = await run(t, example('existing-app.ts'))
+  t.match(await fetchReply(running.http), { json: { service: 'shop' } })
+  const url = `${running.http}/api/grpc/greeterservice/sayhello`
+  t.match(await post(url, { name: 'a' }), { status: 401, json: { error: 'An API key is needed' } })
+  t.match(await post(url, { name: 'a' }, { 'x-api-key': 'secret' }), { status: 200, json: { message: 'Hello, a!' } })
+  await endsOnSigterm(t, running)
+})
+
+t.test('mutual TLS lets only those in who have a certificate', async t => {
+  const running = await run(t, example('mutual-tls/main.ts'), /Certificates \S+\n/)
+  const folder = /Certificates (\S+)/.exec(running.output)![1]!
+  const pem = (name: string): Buffer => readFileSync(join(folder, name))
+  const known = grpcClient(Greeter, running.grpc, credentials.createSsl(pem('ca.pem'), pem('client-key.pem'), pem('client.pem')))
+  t.match(await known.call('SayHello', {}), { messages: [{ message: 'Hello, billing!' }] })
+  const stranger = grpcClient(Greeter, running.grpc, credentials.createSsl(pem('ca.pem')))
+  t.not((await stranger.call('SayHello', {}, { deadline: Date.now() + 500 })).code, codes.OK)
+  t.match(await post(`${running.http}/grpc/greeter/sayhello`), { status: 401 })
+  known.raw.close()
+  stranger.raw.close()
+  await endsOnSigterm(t, running)
+})
+
+t.test('an adopted grpc-js service answers all four kinds as before, and HTTP too', async t => {
+  const running = await run(t, example('adopted/main.ts'))
+  const proto = loadPackageDefinition(loadSync(join(root, 'examples/adopted/counter.proto'), { longs: String }))
+  const counter = grpcClient((proto.counter as GrpcObject as { Counter: ServiceClientConstructor }).Counter.service, running.grpc)
+  t.match(await counter.call('Add', { value: 2 }), { messages: [{ value: '2' }] })
+  t.match(await counter.call('Add', { value: -2 }), { code: codes.OUT_OF_RANGE, details: 'Amounts are positive' })
+  t.match(await counter.call('CountTo', { value: 3 }), { messages: [{ value: '1' }, { value: '2' }, { value: '3' }] })
+  t.match(await counter.call('AddAll', [{ value: 1 }, { value: 2 }]), { messages: [{ value: '5' }] })
+  t.match(await counter.call('RunningTotal', [{ value: 1 }, { value: 2 }]), { messages: [{ value: '1' }, { value: '3' }] })
+  counter.raw.close()
+  const url = `${running.http}/grpc/counterservice/add`
+  t.equal((await post(url, { value: 10 })).text, '{"value":"15"}')
+  t.match(await post(url, { value: -1 }), { status: 400, json: { code: 11, detail: 'Amounts are positive' } })
+  await endsOnSigterm(t, running)
+})
