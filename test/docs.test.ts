@@ -81,7 +81,7 @@ for (const page of pages) {
         if (/\b50051\b/.test(text) && !/localhost:50051/.test(text)) server?.child.kill('SIGKILL')
         const program = start(t, folder, name!)
         await until(() => program.ended || program.output.endsWith(expected), name!, 10_000)
-        t.equal(program.output, expected, name)
+        t.equal(program.output, expected, name!)
       } else if (language === 'js' && /listen\(/.test(text)) {
         server?.child.kill('SIGKILL')
         server = start(t, folder, name!)

@@ -12,7 +12,7 @@ import {
   type ErrorDetail,
   type ServerStreamingMethod,
   type UnaryMethod
-} from 'fastify-grpc-gateway'
+} from '../../src/index.ts'
 import { closeOnSignal, grpcPort, httpPort, urlOf } from '../../examples/run.ts'
 
 type Nothing = Record<string, never>
