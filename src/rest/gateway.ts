@@ -4,7 +4,7 @@ import type { TimeoutPolicy } from '../call/deadline.ts'
 import type { ErrorStatus } from '../call/error-status.ts'
 import type { HeaderMapper } from '../call/headers.ts'
 import type { Logger } from '../call/logger.ts'
-import type { ServedMethod, ServedService } from '../call/services.ts'
+import type { ServedMethod, ServedService } from '../call/served-service.ts'
 import type { JsonReadOptions } from '../json/codec.ts'
 import type { ErrorWriter } from './error-body.ts'
 

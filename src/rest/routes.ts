@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 
 import { allowedTimeout, timeoutOfHeaders } from '../call/deadline.ts'
 import { intercept, methodDescriptor } from '../call/interceptors.ts'
 import { Invocation } from '../call/invocation.ts'
-import type { ServedMethod } from '../call/services.ts'
+import type { ServedMethod } from '../call/served-service.ts'
 import { configurationErrors, GrpcError } from '../errors.ts'
 import { compileReader, compileWriter } from '../json/codec.ts'
 import type { MethodKind } from '../schema/service.ts'

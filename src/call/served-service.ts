@@ -1,0 +1,104 @@
+/** Services ready to be called: implementations bound to their definitions and models. */
+import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js'
+import { configurationErrors, GrpcError } from '../errors.ts'
+import { TypeRegistry } from '../json/status-details.ts'
+import { methodNames, serviceNameOf } from '../schema/from-definition.ts'
+import type { Method, Service } from '../schema/service.ts'
+import { status } from '../status.ts'
+import { errorStatuses, type ErrorOptions, type ErrorStatus } from './error-status.ts'
+import { grpcJsHandler, type GrpcJsMethod } from './grpc-js-handlers.ts'
+import type { BoundMethod, MethodHandler } from './invocation.ts'
+import { methodHandler, type ContextMethod } from './method-handlers.ts'
+import type { OpenCalls } from './open-calls.ts'
+import type { Registration } from './registration.ts'
+
+/** A method ready to be called, with its codecs. */
+export interface ServedMethod extends BoundMethod {
+  readonly definition: MethodDefinition<unknown, unknown>
+  readonly implemented: boolean
+}
+
+export interface ServedService {
+  readonly service: Service
+  readonly owner: string
+  readonly methods: readonly ServedMethod[]
+}
+
+export interface BindingOptions {
+  readonly describe: (definition: ServiceDefinition) => Service
+  readonly errors: ErrorOptions
+  readonly openCalls: OpenCalls
+}
+
+export interface ServedServices {
+  readonly services: readonly ServedService[]
+  /** The message types of all these services. */
+  readonly types: TypeRegistry
+  readonly errorStatus: (error: unknown) => ErrorStatus
+}
+
+/** @throws FGG_ERR_DUPLICATE_SERVICE, and what `describe` throws */
+export function bindServices (registrations: readonly Registration[], options: BindingOptions): ServedServices {
+  const byName = new Map<string, Registration>()
+  for (const registration of registrations) {
+    const name = serviceNameOf(registration.definition)
+    const other = byName.get(name)
+    if (other !== undefined) throw new configurationErrors.FGG_ERR_DUPLICATE_SERVICE(name, other.owner, registration.owner)
+    byName.set(name, registration)
+  }
+  const described = registrations.map(registration => ({ registration, service: options.describe(registration.definition) }))
+  const types = new TypeRegistry(described.flatMap(({ service }) => service.methods.map(({ requestType }) => requestType.root)))
+  const errorStatus = errorStatuses(options.errors, types)
+  return {
+    services: described.map(({ registration, service }) => bindService(registration, service, options, errorStatus)),
+    types,
+    errorStatus
+  }
+}
+
+function bindService (
+  { definition, implementation, style, owner }: Registration,
+  service: Service,
+  { errors, openCalls }: BindingOptions,
+  errorStatus: (error: unknown) => ErrorStatus
+): ServedService {
+  const models = new Map(service.methods.map(method => [method.path, method]))
+  const methods = Object.entries(definition).map(([key, method]): ServedMethod => {
+    const model = models.get(method.path)
+    if (model === undefined) throw new configurationErrors.FGG_ERR_SERVICE(`${method.path} of the definition that ${owner} registers is not in the descriptors of ${service.fullName}. Load both from the same .proto files`)
+    const found = findMethod(implementation, methodNames(key, method))
+    const { requestStream, responseStream } = method
+    return {
+      method: model,
+      definition: method,
+      implemented: found !== undefined,
+      handler: found === undefined ? unimplemented(model) : handlerOf(found, style, requestStream, responseStream),
+      requestStream,
+      errorStatus,
+      keepCode: errors.keepCode === true,
+      openCalls
+    }
+  })
+  return { service, owner, methods }
+}
+
+function handlerOf (method: (...args: never[]) => unknown, style: Registration['style'], requestStream: boolean, responseStream: boolean): MethodHandler {
+  return style === 'grpc-js'
+    ? grpcJsHandler(method as GrpcJsMethod, requestStream, responseStream)
+    : methodHandler(method as ContextMethod, requestStream, responseStream)
+}
+
+function unimplemented ({ path }: Method): MethodHandler {
+  return () => { throw new GrpcError(status.UNIMPLEMENTED, `The server does not implement the method ${path}`) }
+}
+
+/** Finds a method that the user wrote; what every object inherits is none. */
+function findMethod (implementation: object, names: readonly string[]): ((...args: never[]) => unknown) | undefined {
+  for (const name of names) {
+    const method = (implementation as Record<string, unknown>)[name]
+    if (typeof method !== 'function' || method === (Object.prototype as unknown as Record<string, unknown>)[name]) continue
+    if (name === 'constructor' && !Object.hasOwn(implementation, name)) continue
+    return method.bind(implementation)
+  }
+  return undefined
+}
