@@ -1,11 +1,12 @@
 /** HTTP manners: routes, methods, media types, bodies, queries, headers. */
 import { request as httpRequest } from 'node:http'
+import { connect as connectHttp2 } from 'node:http2'
 import { connect } from 'node:net'
 import { Metadata } from '@grpc/grpc-js'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import { defaultIncoming, implement, loadProto, status, GrpcError, type GatewayOptions, type UnaryMethod } from '../src/index.ts'
-import { Greeter, Kinds, serve, sleep, type Note } from './serving.ts'
+import { Greeter, Kinds, serve, sleep, until, type Note } from './serving.ts'
 
 const echo = implement(Kinds, { Unary: note => note })
 const PATH = '/grpc/kinds/unary'
@@ -256,4 +257,34 @@ t.test('a client that leaves in the middle of its body starts no call', async t 
   socket.destroy()
   await sleep(50)
   t.equal(calls, 0)
+})
+
+t.test('the routes answer over HTTP/2, and hear of its cancellations', async t => {
+  const signals: AbortSignal[] = []
+  const service = implement(Greeter, {
+    async SayHello ({ name }, { metadata, signal }) {
+      signals.push(signal)
+      if (name === 'hang') await new Promise(() => {})
+      return { message: JSON.stringify(metadata.toJSON()) }
+    }
+  })
+  const app = Fastify({ http2: true })
+  const { url } = await serve(t, { services: [service] }, { app: app as never })
+  const session = connectHttp2(url)
+  t.teardown(() => session.destroy())
+  const open = () => session.request({ ':method': 'POST', ':path': '/grpc/greeter/sayhello', 'content-type': 'application/json', cookie: ['a=1', 'b=2'], 'x-two': ['1', '2'] })
+
+  const request = open()
+  request.end('{}')
+  let text = ''
+  for await (const chunk of request) text += chunk
+  t.same(JSON.parse(JSON.parse(text).message), { cookie: ['a=1; b=2'], 'x-two': ['1', '2'] })
+
+  const cancelled = open()
+  cancelled.on('error', () => {})
+  cancelled.end('{"name":"hang"}')
+  await until(() => signals.length === 2, 'the call')
+  cancelled.close(8)
+  await until(() => signals[1]!.aborted, 'the abort')
+  t.match(signals[1]!.reason, { code: status.CANCELLED })
 })
