@@ -90,12 +90,12 @@ function severalOf (field: protobuf.Field, single: fc.Arbitrary<unknown>): fc.Ar
 
 /** More often absent than not, lest messages of many fields grow beyond measure. */
 function maybe<T> (entries: fc.Arbitrary<T[]>): fc.Arbitrary<T[]> {
-  return fc.oneof({ arbitrary: fc.constant<T[]>([]), weight: 2 }, { arbitrary: entries, weight: 1 })
+  return fc.oneof({ withCrossShrink: true }, { arbitrary: fc.constant<T[]>([]), weight: 2 }, { arbitrary: entries, weight: 1 })
 }
 
 /** The values that break things are as likely as all others together. */
 function withEdges<T> (arbitrary: fc.Arbitrary<T>, ...edges: T[]): fc.Arbitrary<T> {
-  return fc.oneof(arbitrary, fc.constantFrom(...edges))
+  return fc.oneof({ withCrossShrink: true }, arbitrary, fc.constantFrom(...edges))
 }
 
 function integer (min: number, max: number): fc.Arbitrary<number> {

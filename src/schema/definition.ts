@@ -48,9 +48,8 @@ export function definitionFrom (reflection: protobuf.Service, options: MessageOp
 function methodDefinition (method: protobuf.Method, options: MessageOptions): LoadedMethodDefinition {
   const requestType = method.resolvedRequestType!
   const responseType = method.resolvedResponseType!
-  const compiled = new Set<protobuf.Type>()
-  compile(requestType, compiled)
-  compile(responseType, compiled)
+  compile(requestType)
+  compile(responseType)
   return {
     path: `/${method.parent!.fullName.slice(1)}/${method.name}`,
     requestStream: method.requestStream === true,
@@ -64,19 +63,21 @@ function methodDefinition (method: protobuf.Method, options: MessageOptions): Lo
   }
 }
 
+const compiled = new WeakSet<protobuf.Type>()
+
 /**
  * Compiles the codecs of a type and of all types in it. For a proto3 `optional` field, the protobufjs 7 below
  * @grpc/proto-loader sets the oneof that the field implies, `_nickname: 'nickname'`, as it does any other oneof.
  * protobufjs 8 does not, unless it takes that oneof for one that the file declares.
  */
-function compile (type: protobuf.Type, compiled: Set<protobuf.Type>): void {
+function compile (type: protobuf.Type): void {
   if (compiled.has(type)) return
   compiled.add(type)
   for (const oneof of type.oneofsArray) Object.defineProperty(oneof, 'isProto3Optional', { value: false, configurable: true })
   type.setup()
   for (const oneof of type.oneofsArray) Reflect.deleteProperty(oneof, 'isProto3Optional')
   for (const { resolvedType } of type.fieldsArray) {
-    if (resolvedType instanceof protobuf.Type) compile(resolvedType, compiled)
+    if (resolvedType instanceof protobuf.Type) compile(resolvedType)
   }
 }
 

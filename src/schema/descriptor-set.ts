@@ -60,15 +60,23 @@ export function rootFromDescriptorSet (bytes: Uint8Array, source: string, keepCa
 function fromDescriptor (bytes: Uint8Array, keepCase: boolean): protobuf.Root {
   const set = descriptor.FileDescriptorSet.decode(bytes) as unknown as IFileDescriptorSet
   for (const { name, messageType = [], extension = [] } of set.file) {
-    // The case of the names in protobufjs' own Any, Value and the like is always the same.
-    const ownCase = protobuf.common.get(name ?? '') !== null
-    nameFields({ nestedType: messageType, extension }, name => (ownCase ? name === 'type_url' : keepCase) ? name : protobuf.util.camelCase(name))
+    const inCase = protobuf.common.get(name ?? '') !== null ? wellKnownCase : keepCase ? asIs : protobuf.util.camelCase
+    nameFields({ nestedType: messageType, extension }, inCase)
   }
   return protobuf.Root.fromDescriptor(set)
 }
 
-/** protobufjs takes the JSON name of a field for its name; `annotateFile` mends the JSON name. */
-function nameFields ({ field = [], extension = [], oneofDecl = [], nestedType = [] }: IDescriptorProto, inCase: (name: string) => string): void {
+function asIs (name: string): string {
+  return name
+}
+
+/** protobufjs goes by these names of the fields of Any, Value and the like. */
+function wellKnownCase (name: string): string {
+  return name === 'type_url' ? name : protobuf.util.camelCase(name)
+}
+
+/** Names fields by their JSON names, which protobufjs takes for their names. `annotateFile` mends the JSON names. */
+export function nameFields ({ field = [], extension = [], oneofDecl = [], nestedType = [] }: IDescriptorProto, inCase: (name: string) => string): void {
   for (const oneof of oneofDecl) oneof.name = inCase(oneof.name!)
   for (const each of [...field, ...extension]) {
     each.jsonName = groupName(each) ?? inCase(each.name!)

@@ -4,6 +4,7 @@ import protobuf from 'protobufjs'
 import descriptor, { type IDescriptorProto, type IFileDescriptorProto } from 'protobufjs/ext/descriptor.js'
 import { configurationErrors } from '../errors.ts'
 import type { LoadedMethodDefinition } from './definition.ts'
+import { nameFields } from './descriptor-set.ts'
 import { loadedService, loadServices, type ProtoSource } from './load.ts'
 import { typedOptions } from './options.ts'
 import { serviceFrom, type Options, type Service } from './service.ts'
@@ -61,16 +62,24 @@ function rebuiltService (definition: ServiceDefinition, fullName: string): Servi
 
 function decodeFile (bytes: Uint8Array): IFileDescriptorProto {
   const file = descriptor.FileDescriptorProto.decode(bytes) as IFileDescriptorProto
-  file.messageType?.forEach(renameMapEntries)
+  for (const message of file.messageType ?? []) {
+    mendMaps(message)
+    if (file.package === 'google.protobuf' && message.name === 'Value') nameFields(message, protobuf.util.camelCase)
+  }
   return file
 }
 
-/** @grpc/proto-loader names the entry type of a map `labels` just `Labels`, which may be another type's name. */
-function renameMapEntries ({ field = [], nestedType = [] }: IDescriptorProto): void {
+/**
+ * @grpc/proto-loader names the entry type of a map `labels` just `Labels`, which may be another type's name. Of what
+ * it has from a descriptor set, it takes the types around entry types for entry types too.
+ */
+function mendMaps ({ field = [], nestedType = [] }: IDescriptorProto): void {
   for (const nested of nestedType) {
-    renameMapEntries(nested)
+    mendMaps(nested)
+    if (nested.options?.mapEntry !== true) continue
+    if (nested.nestedType!.length > 0) nested.options.mapEntry = false
     const map = field.find(({ name, typeName }) => typeName === nested.name && protobuf.util.ucFirst(name!) === typeName)
-    if (nested.options?.mapEntry === true && map !== undefined) nested.name = map.typeName = `map$${nested.name}`
+    if (nested.options.mapEntry && map !== undefined) nested.name = map.typeName = `map$${nested.name}`
   }
 }
 

@@ -7,8 +7,8 @@ export type MethodKind = 'unary' | 'serverStreaming' | 'clientStreaming' | 'bidi
 export type Idempotency = 'unknown' | 'noSideEffects' | 'idempotent'
 
 /**
- * Options by the names they have in the .proto file: `deprecated`, and extensions in parentheses, such as
- * `(google.api.http)`. Message values keep their proto field names.
+ * Options by their names: `deprecated`, and extensions by their full names in parentheses, such as
+ * `(google.api.http)`. Message values keep their proto field names; what is repeated is a list, even of one value.
  */
 export type Options = Readonly<Record<string, unknown>>
 
