@@ -3,7 +3,7 @@ import type { ServerInterceptor } from '@grpc/grpc-js'
 import Fastify, { type FastifyInstance, type FastifyListenOptions, type FastifyServerOptions } from 'fastify'
 import { headerMapper } from './call/headers.ts'
 import { guardedInterceptor } from './call/interceptors.ts'
-import { silentLogger, type Logger } from './call/logger.ts'
+import { consoleLogger, type Logger } from './call/logger.ts'
 import { OpenCalls } from './call/open-calls.ts'
 import { collectRegistrations } from './call/registration.ts'
 import { bindServices, type ServedMethod, type ServedService } from './call/served-service.ts'
@@ -11,7 +11,7 @@ import { configurationErrors } from './errors.ts'
 import { tlsCredentials } from './grpc/credentials.ts'
 import { GrpcServer } from './grpc/server.ts'
 import { checkOptions, type CheckedOptions, type GatewayOptions, type MethodSettings } from './options.ts'
-import { grpcGateway } from './plugin.ts'
+import { registerGrpcHttpRoutes } from './plugin.ts'
 import { errorWriter } from './rest/error-body.ts'
 import { kHttpGateway, type HttpGateway, type Mountable } from './rest/gateway.ts'
 import { conventionRoutes, type MountedRoute } from './rest/routes.ts'
@@ -61,25 +61,29 @@ const FLUSH_MS = 500
 export class GrpcGateway implements Mountable {
   readonly [kHttpGateway]: HttpGateway
   readonly #options: CheckedOptions
-  readonly #openCalls = new OpenCalls()
-  readonly #interceptors: readonly ServerInterceptor[]
   readonly #services: readonly ServedService[]
-  #mounted: ReadonlyArray<Pick<MountedRoute, 'template' | 'method'>> = []
+  readonly #interceptors: readonly ServerInterceptor[]
+  readonly #openCalls = new OpenCalls()
+  /** The routes on each app, which is known by its HTTP server. */
+  readonly #mounted = new Map<object, ReadonlyArray<Pick<MountedRoute, 'template' | 'method'>>>()
+  /** Apps that the gateway itself closes. */
+  readonly #closing = new WeakSet<object>()
   #log: Logger
   #state: State = 'idle'
   #server: GrpcServer | undefined
   #port: number | undefined
   /** The app that `listen` has made. */
   #app: FastifyInstance | undefined
-  #starting: Promise<void> | undefined
-  #draining: Promise<void> | undefined
-  #stopping: Promise<void> | undefined
+  /** Starts and stops, one after the other. */
+  #transition: Promise<unknown> = Promise.resolve()
+  /** Ends the wait of a stop that is under way. */
+  #giveUp: (() => void) | undefined
 
   /** @throws an error with a code `FGG_ERR_…` that names the option, service or file which is wrong */
   constructor (options: GatewayOptions) {
     this.#options = checkOptions(options)
     const { path, httpMethods, interceptors, messageBytes, errors = {}, headers, tls, serverCredentials } = this.#options
-    this.#log = options.logger ?? silentLogger
+    this.#log = options.logger ?? consoleLogger
     this.#options.serverCredentials = tls === undefined ? serverCredentials : tlsCredentials(tls)
     const { services, types, errorStatus } = bindServices(collectRegistrations(options.services), {
       describe: serviceDescriber(options.protos, options.includeDirs),
@@ -101,9 +105,10 @@ export class GrpcGateway implements Mountable {
       jsonOptions: method => this.#settingsOf(method, 'json'),
       timeoutPolicy: method => this.#settingsOf(method, 'timeout'),
       acceptsCalls: () => this.#state === 'idle' || this.#state === 'serving',
-      mounted: routes => { this.#mounted = [...this.#mounted, ...routes] },
+      mounted: (routes, app) => { this.#mounted.set(app, [...this.#mounted.get(app) ?? [], ...routes]) },
+      appCloses: app => this.#appCloses(app),
       logger: options.logger,
-      useLogger: logger => { if (this.#log === silentLogger) this.#log = logger }
+      useLogger: logger => { if (this.#log === consoleLogger) this.#log = logger }
     }
     conventionRoutes(this[kHttpGateway])
   }
@@ -123,10 +128,15 @@ export class GrpcGateway implements Mountable {
    *
    * @throws FGG_ERR_LISTEN, naming the address, when the port is taken
    */
-  async startup (): Promise<void> {
-    if (this.#state === 'draining') await this.shutdown()
-    this.#starting ??= this.#start().finally(() => { this.#starting = undefined })
-    await this.#starting
+  startup (): Promise<void> {
+    return this.#inTurn(() => this.#start())
+  }
+
+  /** Runs after what has been asked for before. */
+  #inTurn<T> (step: () => Promise<T>): Promise<T> {
+    const result = this.#transition.then(step)
+    this.#transition = result.catch(() => {})
+    return result
   }
 
   async #start (): Promise<void> {
@@ -158,67 +168,87 @@ export class GrpcGateway implements Mountable {
 
   /**
    * Makes a Fastify app with the routes of this gateway, starts the gRPC server, then the HTTP server. When
-   * either fails, neither is left running.
+   * either fails, neither is left running. Unless `fastify` says otherwise, the app logs warnings and errors.
    *
    * @returns the app; closing it, or `shutdown`, ends both servers
    *
    * @example
    * await gateway.listen({ port: 8000 })
    */
-  async listen ({ basePath, fastify = {}, ...listen }: ListenOptions = {}): Promise<FastifyInstance> {
+  async listen ({ basePath, fastify, ...listen }: ListenOptions = {}): Promise<FastifyInstance> {
     if (this.#app !== undefined) throw new configurationErrors.FGG_ERR_STATE('This gateway listens already. Shut it down first')
-    const app = Fastify(fastify)
-    app.register(grpcGateway, { gateways: [this], basePath })
-    app.addHook('preClose', async () => { this.#app = undefined })
+    const app = Fastify({ logger: { level: 'warn' }, ...fastify })
+    registerGrpcHttpRoutes(app, [this], { basePath })
     this.#app = app
-    try {
-      await app.ready()
-      await this.startup()
-      await app.listen(listen)
-      return app
-    } catch (error) {
-      await app.close()
-      throw error
-    }
-  }
-
-  /** Refuses new calls: over HTTP with 503, over gRPC by closing its port. Open calls go on. */
-  drain (): void {
-    if (this.#state === 'draining' || this.#state === 'stopped') return
-    this.#state = 'draining'
-    this.#draining = this.#server?.close()
+    return await this.#inTurn(async () => {
+      const startedBefore = this.#state === 'serving'
+      try {
+        await app.ready()
+        await this.#start()
+        await app.listen(listen)
+        return app
+      } catch (error) {
+        if (this.#app === app) this.#app = undefined
+        await this.#close(app)
+        if (!startedBefore) await this.#stop()
+        throw error
+      }
+    })
   }
 
   /**
    * Takes no new calls, on any protocol, and waits for the open ones; those that outlast `graceMs` end with
    * UNAVAILABLE. An app that `listen` has made is closed too. A gateway that is shut down already stays as it is.
+   * A second call with a shorter `graceMs` hastens the first.
    */
   async shutdown ({ graceMs = DEFAULT_GRACE_MS }: ShutdownOptions = {}): Promise<void> {
-    await this.#starting?.catch(() => {})
-    if (this.#state !== 'stopped') {
-      this.#stopping ??= this.#stop(graceMs).finally(() => { this.#stopping = undefined })
-      await this.#stopping
+    const app = this.#app
+    this.#app = undefined
+    const timer = setTimeout(() => this.#giveUp?.(), graceMs)
+    try {
+      await this.#inTurn(async () => {
+        await this.#stop()
+        if (app !== undefined) await this.#close(app)
+      })
+    } finally {
+      clearTimeout(timer)
     }
-    await this.#app?.close()
   }
 
-  async #stop (graceMs: number): Promise<void> {
-    this.drain()
-    const over = Promise.all([this.#draining, this.#openCalls.idle()])
-    if (!await settlesWithin(over, graceMs)) {
-      this.#log.warn({ calls: this.#openCalls.size }, 'Calls outlasted the grace time of the shutdown and are ended')
+  /** Waits for open calls until they are over or `#giveUp` is called. */
+  async #stop (): Promise<void> {
+    if (this.#state === 'stopped') return
+    this.#state = 'draining'
+    const over = Promise.all([this.#server?.close(), this.#openCalls.idle()]).then(() => true)
+    const patience = new Promise<boolean>(resolve => { this.#giveUp = () => resolve(false) })
+    if (!await Promise.race([over, patience])) {
+      if (this.#openCalls.size > 0) this.#log.warn({ calls: this.#openCalls.size }, 'Calls outlasted the grace time of the shutdown and are ended')
       this.#openCalls.shutDown()
       if (!await settlesWithin(over, FLUSH_MS)) this.#server?.destroy()
     }
+    this.#giveUp = undefined
     this.#server = undefined
     this.#port = undefined
     this.#state = 'stopped'
   }
 
+  async #close (app: FastifyInstance): Promise<void> {
+    this.#closing.add(app.server)
+    await app.close()
+  }
+
+  async #appCloses (app: object): Promise<void> {
+    this.#mounted.delete(app)
+    if (this.#closing.has(app)) return
+    if (this.#app?.server === app) this.#app = undefined
+    await this.shutdown()
+  }
+
   /** Every way to call an RPC over HTTP. Prefixes are known once the gateway is registered with an app. */
   routes (): RouteInfo[] {
     const http = this[kHttpGateway]
-    const routes = this.#mounted.length > 0 ? this.#mounted : conventionRoutes(http).map(({ url, method }) => ({ template: url, method }))
+    const mounted = [...this.#mounted.values()].flat()
+    const routes = mounted.length > 0 ? mounted : conventionRoutes(http).map(({ url, method }) => ({ template: url, method }))
     return routes.map(({ template, method: { method, implemented } }) => ({
       httpMethods: http.httpMethods,
       url: template,

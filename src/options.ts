@@ -1,7 +1,7 @@
 /** The options of a gateway, and what is wrong with them. */
 import { ServerCredentials, type ChannelOptions, type ServerInterceptor } from '@grpc/grpc-js'
 import type { TimeoutPolicy } from './call/deadline.ts'
-import type { ErrorOptions } from './call/error-status.ts'
+import type { ErrorPolicy } from './call/error-status.ts'
 import type { HeaderOptions } from './call/headers.ts'
 import type { Logger } from './call/logger.ts'
 import type { ServiceSource } from './call/registration.ts'
@@ -47,7 +47,7 @@ export interface GatewayOptions {
   /** Folders in which `protos` and their imports are looked for. */
   includeDirs?: readonly string[] | undefined
   json?: JsonReadOptions | undefined
-  errors?: ErrorOptions & ErrorBodyOptions | undefined
+  errors?: ErrorPolicy & ErrorBodyOptions | undefined
   headers?: HeaderOptions | undefined
   timeout?: TimeoutPolicy | undefined
   limits?: {
@@ -84,8 +84,10 @@ const CHECKS: Readonly<Record<keyof GatewayOptions, Check>> = {
   errors: (value: Record<string, unknown>) => oneOf(value, { expose: ['none', 'message', 'stack'], format: ['problem', 'google.rpc', 'aip-193'], keepCode: [true, false], httpStatus: 'function' }),
   headers: (value: Record<string, unknown>) => oneOf(value, { incoming: 'function', outgoing: 'function' }),
   timeout: checkTimeout,
-  limits: (value: Record<string, unknown>) => oneOf(value, { messageBytes: 'number' }),
+  limits: (value: Record<string, unknown>) => oneOf(value, { messageBytes: 'number' }) ??
+    (value.messageBytes === undefined || (Number.isSafeInteger(value.messageBytes) && value.messageBytes as number > 0) ? undefined : ': `messageBytes` must be a whole number above 0'),
   methods: (value: Record<string, MethodSettings>) => {
+    if (isObject(value) !== undefined) return 'must be an object'
     for (const [name, settings] of Object.entries(value)) {
       const problem = oneOf(settings as Record<string, unknown>, { json: 'object', timeout: 'object' }) ??
         (settings.json && checkJson(settings.json as Record<string, unknown>)) ??
@@ -94,7 +96,7 @@ const CHECKS: Readonly<Record<keyof GatewayOptions, Check>> = {
     }
     return undefined
   },
-  logger: (value: Partial<Logger>) => typeof value.child === 'function' && typeof value.error === 'function' ? undefined : 'must be a logger like pino: debug, info, warn, error and child'
+  logger: (value: Partial<Logger> | null) => typeof value?.child === 'function' && typeof value?.error === 'function' ? undefined : 'must be a logger like pino: debug, info, warn, error and child'
 }
 
 function isString (value: unknown): string | undefined {
@@ -114,7 +116,8 @@ function checkJson (value: Record<string, unknown>): string | undefined {
 }
 
 function checkTimeout (value: Record<string, unknown>): string | undefined {
-  return oneOf(value, { default: 'number', max: 'number' })
+  return oneOf(value, { default: 'number', max: 'number' }) ??
+    (Object.values(value).some(ms => ms !== undefined && ms as number < 0) ? ': milliseconds must be 0, for none, or more' : undefined)
 }
 
 /** Checks the members of an object: each must be one of some values, or have a type. */
@@ -160,6 +163,7 @@ export function checkOptions (options: GatewayOptions): CheckedOptions {
   }
   const { path = '/grpc', tls, serverCredentials } = options
   if (!path.startsWith('/')) throw new FGG_ERR_PATH(path)
+  if (!/^[\w/.~-]+$/.test(path)) throw new FGG_ERR_OPTION('path', `must be a plain path of letters, digits and /._~-, not ${path}`)
   if (options.isSecure === true && tls === undefined && serverCredentials === undefined) throw new FGG_ERR_CREDENTIALS()
   if (options.isSecure === false && (tls !== undefined || serverCredentials !== undefined)) throw new FGG_ERR_OPTION('isSecure', 'is false, yet `tls` or `serverCredentials` is given')
   if (tls !== undefined && serverCredentials !== undefined) throw new FGG_ERR_OPTION('tls', 'cannot be given together with `serverCredentials`')

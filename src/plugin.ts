@@ -33,8 +33,12 @@ const plugin: FastifyPluginAsync<GrpcGatewayPluginOptions> = async (app, { gatew
     gateway.useLogger(app.log)
     mount(app, gateway, base, claimed)
   }
-  app.addHook('preClose', async () => { for (const gateway of gateways) gateway.drain() })
-  app.addHook('onClose', async () => { await Promise.all(gateways.map(gateway => gateway.shutdown())) })
+  // Between the two, Fastify waits for the requests that are open.
+  let closed: Promise<unknown> | undefined
+  app.addHook('preClose', async () => {
+    closed = Promise.all(gateways.map(({ [kHttpGateway]: gateway }) => gateway.appCloses(app.server)))
+  })
+  app.addHook('onClose', async () => { await closed })
 }
 
 /**
@@ -58,6 +62,7 @@ export const grpcGateway: FastifyPluginAsync<GrpcGatewayPluginOptions> = fp(plug
  * registerGrpcHttpRoutes(app, [gateway], { basePath: '/api/v1' })
  */
 export function registerGrpcHttpRoutes (app: FastifyInstance, gateways: readonly Mountable[], options: { basePath?: string | undefined } = {}): void {
+  for (const gateway of gateways) gateway[kHttpGateway].useLogger(app.log)
   app.register(grpcGateway, { gateways, basePath: options.basePath })
 }
 
@@ -85,7 +90,7 @@ function mount (app: FastifyInstance, gateway: HttpGateway, basePath: string, cl
     if (other !== undefined) throw new configurationErrors.FGG_ERR_DUPLICATE_ROUTE(route.template, nameOf(other), nameOf(route))
     claimed.routes.set(route.template, route)
   }
-  gateway.mounted(mounted)
+  gateway.mounted(mounted, app.server)
   if (mounted.length === 0) return
 
   const own = basePath + (gateway.path === '/' ? '' : gateway.path)

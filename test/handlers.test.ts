@@ -108,9 +108,12 @@ t.test('what an implementation lacks is reported at start and answers UNIMPLEMEN
 const intended = { code: codes.NOT_FOUND, details: 'no such note' }
 const statusErrors: Record<string, () => unknown> = {
   GrpcError: () => new GrpcError(status.NOT_FOUND, 'no such note'),
-  'an Error with a status code': () => Object.assign(new Error('no such note'), { code: status.NOT_FOUND }),
+  'an Error with a status code and details': () => Object.assign(new Error('5 NOT_FOUND'), { code: status.NOT_FOUND, details: 'no such note' }),
   'a status object': () => ({ code: status.NOT_FOUND, details: 'no such note' })
 }
+
+/** What grpc-js handlers may pass on, yet says too little when it is thrown: a process that exits with 5 has a code too. */
+const codedError = (): Error => Object.assign(new Error('no such note'), { code: status.NOT_FOUND })
 
 /** Failures whose cause is nobody's business. */
 const unexpected = { code: codes.INTERNAL, details: 'Internal error' }
@@ -122,7 +125,9 @@ const faults: Record<string, () => unknown> = {
   'a system error': () => Object.assign(new Error('secret'), { code: 'ENOENT', errno: -2 }),
   'an Error with the status OK': () => Object.assign(new Error('secret'), { code: 0 }),
   'an Error with a code that is no status': () => Object.assign(new Error('secret'), { code: 404 }),
-  'a DOMException': () => new DOMException('secret', 'SyntaxError')
+  'a DOMException': () => new DOMException('secret', 'SyntaxError'),
+  'an Error with an exit code': () => Object.assign(new Error('secret'), { code: 1, cmd: 'sh' }),
+  'an object without text': () => Object.create(null)
 }
 
 const failures = [
@@ -157,7 +162,9 @@ async function outcomes (t: Test, { client, post }: Served, path: string): Promi
 
 for (const [way, service] of Object.entries(waysToFail)) {
   t.test(`a handler that ${way} gives one status on every kind and protocol`, async t => {
-    for (const { name, make, expected } of failures) {
+    const emits = way === 'emits an error'
+    for (const { name, make, expected } of [...failures, { name: 'an Error with a status code', make: codedError, expected: emits ? intended : unexpected }]) {
+      if (emits && name === 'an Error with an exit code') continue
       const logger = recordingLogger()
       const served = await serve(t, { services: [service(make)], logger })
       const path = way.includes('grpc-js') || way.includes('emits') ? '/grpc/kindsservice/unary' : '/grpc/kinds/unary'
@@ -171,7 +178,8 @@ for (const [way, service] of Object.entries(waysToFail)) {
 }
 
 t.test('a grpc-js callback may bring any error', async t => {
-  for (const { name, make, expected } of failures) {
+  for (const { name, make, expected } of [...failures, { name: 'an Error with a status code', make: codedError, expected: intended }]) {
+    if (name === 'an Error with an exit code') continue // as far as grpc-js goes, that is CANCELLED
     const error = make()
     if (error === undefined || error === null) continue
     const respond = (_call: unknown, callback: sendUnaryData<Note>): void => callback(error as Error)

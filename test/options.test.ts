@@ -12,7 +12,7 @@ t.test('each option says what it must be', async t => {
     ['exposeHttp', 'no'], ['httpMethods', 'GET'], ['httpMethods', ['get']], ['httpMethods', ['OPTIONS']], ['isSecure', 1], ['serverCredentials', {}], ['tls', 'key'],
     ['interceptors', {}], ['interceptors', [{}]], ['channelOptions', 7], ['protos', 7], ['includeDirs', 'protos'], ['json', { unknownFields: 'drop' }, /unknownFields.*reject, ignore/],
     ['json', { fields: 1 }, /no member `fields`/], ['errors', { format: 'xml' }, /format/], ['errors', { expose: true }], ['errors', { httpStatus: 7 }], ['headers', { incoming: [] }], ['timeout', 5],
-    ['timeout', { max: '5s' }], ['limits', { messageBytes: NaN }], ['methods', { 'test.Greeter.Nope': {} }, /test\.Greeter\.Nope.*test\.Greeter\.SayHello/],
+    ['timeout', { max: '5s' }], ['limits', { messageBytes: NaN }], ['limits', { messageBytes: -1 }], ['limits', { messageBytes: 1.5 }], ['timeout', { max: -1 }], ['methods', null], ['logger', null], ['path', '/a/:b'], ['path', '/a?b'], ['methods', { 'test.Greeter.Nope': {} }, /test\.Greeter\.Nope.*test\.Greeter\.SayHello/],
     ['methods', { 'test.Greeter.SayHello': { timeout: { max: 'x' } } }, /test\.Greeter\.SayHello/], ['methods', { 'test.Greeter.SayHello': { retries: 1 } }, /retries/], ['logger', console], ['retries', 3, /does not exist/]
   ]
   for (const [option, value, message = /./] of wrong) {
@@ -37,8 +37,9 @@ t.test('each service says what it must be', async t => {
   }
   const wrong: Array<[unknown, RegExp]> = [
     [AsyncHook, /AsyncHook.*must not be async/], [EmptyHook, /EmptyHook.*registered nothing/], [{}, /Object must have a static addToServer/],
-    [BadDefinition, /no methods/], [implement({ A: { path: 'A' } } as never, {}), /method path A/]
+    [BadDefinition, /no methods/]
   ]
+  t.throws(() => implement({ A: { path: 'A' } } as never, {}), { code: 'FGG_ERR_SERVICE', message: /method path A/ })
   for (const [source, message] of wrong) {
     t.throws(() => new GrpcGateway({ services: [source as object] }), { code: 'FGG_ERR_SERVICE', message }, String(message))
   }

@@ -4,9 +4,10 @@ import { runInNewContext } from 'node:vm'
 import { status as codes } from '@grpc/grpc-js'
 import Fastify from 'fastify'
 import t from 'tap'
-import { GrpcError, implement, status } from '../src/index.ts'
-import { silentLogger } from '../src/call/logger.ts'
+import { GrpcError, implement, status, type Logger } from '../src/index.ts'
 import { Kinds, KINDS, serve, type Note, type Served } from './serving.ts'
+
+const silentLogger: Logger = { debug () {}, info () {}, warn () {}, error () {}, child: () => silentLogger }
 
 setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc') as () => void

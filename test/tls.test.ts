@@ -63,6 +63,7 @@ t.test('what is wrong with tls is said at construction', async t => {
   t.throws(make({ key: pem.serverKey }), { code: 'FGG_ERR_TLS', message: /tls\.cert/ })
   t.throws(make({ key: pem.serverKey, cert: pem.clientCert }), { code: 'FGG_ERR_TLS', message: /do not work together/ })
   t.throws(make({ key: pem.serverKey, cert: pem.serverCert, requireClientCert: true }), { code: 'FGG_ERR_TLS', message: /tls\.ca/ })
+  t.throws(make({ key: pem.serverKey, cert: pem.serverCert, ca: pem.ca }), { code: 'FGG_ERR_TLS', message: /tls\.ca.*requireClientCert/ })
   t.throws(make({ key: pem.serverKey, cert: pem.serverCert, keys: 1 }), { code: 'FGG_ERR_OPTION', message: /tls.*keys/ })
   t.throws(make({ key: pem.serverKey, cert: pem.serverCert }, { isSecure: false }), { code: 'FGG_ERR_OPTION', message: /isSecure/ })
   t.throws(make({ key: pem.serverKey, cert: pem.serverCert }, { serverCredentials: ServerCredentials.createInsecure() }), { code: 'FGG_ERR_OPTION', message: /tls/ })

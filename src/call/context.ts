@@ -36,9 +36,9 @@ export interface Exchange {
  */
 export class CallContext {
   readonly method: Method
-  /** What `setCode` was told. */
+  /** @internal What `setCode` was told. */
   code: status | undefined
-  /** What `setDetails` was told. */
+  /** @internal What `setDetails` was told. */
   details: string | undefined
 
   readonly #call: ServerInterceptingCallInterface

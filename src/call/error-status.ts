@@ -4,7 +4,7 @@ import { GrpcError } from '../errors.ts'
 import { encodeStatusDetails, type TypeRegistry } from '../json/status-details.ts'
 import { isStatusCode, status } from '../status.ts'
 
-export interface ErrorOptions {
+export interface ErrorPolicy {
   /**
    * What a client learns of an error that is no gRPC status: nothing but INTERNAL "Internal error" (`none`), its
    * message, or its stack. Default `none`. The error itself is logged in any case.
@@ -26,15 +26,18 @@ export const DETAILS_KEY = 'grpc-status-details-bin'
 const LONGEST_DETAILS = 4096
 const CUT_MARK = '... [truncated]'
 
+/** @param given whether the error was passed on as a status, as grpc-js handlers do, rather than thrown */
+export type ErrorStatuses = (error: unknown, given?: boolean) => ErrorStatus
+
 /** Makes the function that turns errors into statuses. */
-export function errorStatuses (options: ErrorOptions, types: TypeRegistry): (error: unknown) => ErrorStatus {
+export function errorStatuses (options: ErrorPolicy, types: TypeRegistry): ErrorStatuses {
   const expose = options.expose ?? 'none'
-  return error => {
-    if (!isStatusError(error)) {
+  return (error, given = false) => {
+    if (!isStatusError(error, given)) {
       return { status: { code: status.INTERNAL, details: statusText(exposed(error, expose)), metadata: new Metadata() }, fault: error ?? new Error('The handler failed without an error') }
     }
     const { code } = error
-    const details = statusText(String(error.details ?? error.message ?? ''))
+    const details = statusText(textOf(typeof error.details === 'string' ? error.details : error.message))
     const metadata = error.metadata instanceof Metadata ? error.metadata.clone() : new Metadata()
     try {
       if (error instanceof GrpcError && error.errorDetails.length > 0) {
@@ -50,19 +53,29 @@ export function errorStatuses (options: ErrorOptions, types: TypeRegistry): (err
 interface StatusError { code: status, details?: unknown, message?: unknown, metadata?: unknown }
 
 /**
- * A GrpcError, the `{ code, details | message, metadata }` that grpc-js handlers pass to their callback, or the
- * ServiceError of a grpc-js client. The legacy numeric `code` of a DOMException is no status.
+ * A GrpcError, or an error with code and details such as grpc-js clients throw. What a grpc-js handler passes to its
+ * callback or emits may have a message in place of details; of what is thrown that would be too little to go by,
+ * because exit codes and error numbers of databases are small integers too.
  */
-function isStatusError (error: unknown): error is StatusError {
+function isStatusError (error: unknown, given: boolean): error is StatusError {
   if (typeof error !== 'object' || error === null || error instanceof DOMException) return false
-  const { code } = error as { code?: unknown }
-  return isStatusCode(code) && code !== status.OK
+  const { code, details } = error as StatusError
+  return isStatusCode(code) && code !== status.OK && (given || typeof details === 'string')
 }
 
 function exposed (error: unknown, expose: 'none' | 'message' | 'stack'): string {
   if (expose === 'none') return 'Internal error'
-  if (!(error instanceof Error)) return String(error)
-  return expose === 'stack' ? error.stack ?? error.message : error.message
+  if (!(error instanceof Error)) return textOf(error)
+  return textOf(expose === 'stack' ? error.stack ?? error.message : error.message)
+}
+
+/** Of whatever a handler threw: some objects have no text. */
+function textOf (value: unknown): string {
+  try {
+    return String(value ?? '')
+  } catch {
+    return ''
+  }
 }
 
 /** Status messages travel percent-encoded in headers, which have limits and hold no unpaired surrogates. */

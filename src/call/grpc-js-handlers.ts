@@ -3,35 +3,47 @@
  * stream.
  */
 import type { Metadata } from '@grpc/grpc-js'
-import type { Invocation, MethodHandler, Receiver } from './invocation.ts'
-import { DuplexCall, ReadableCall, UnaryCall, WritableCall } from './surface-call.ts'
+import type { Invocation, MethodHandler } from './invocation.ts'
+import { DuplexCall, ReadableCall, UnaryCall, WritableCall, type FailingCall } from './surface-call.ts'
 
 /** `sendUnaryData` of grpc-js. */
-type Callback = (error: unknown, value?: unknown, trailers?: Metadata) => void
+type Callback = (error: unknown, value?: unknown, trailers?: Metadata | null) => void
 
 export type GrpcJsMethod = (call: unknown, callback?: Callback) => unknown
 
 export function grpcJsHandler (method: GrpcJsMethod, requestStream: boolean, responseStream: boolean): MethodHandler {
   if (responseStream) {
     return requestStream
-      ? invocation => run(invocation, new DuplexCall(invocation, undefined), method)
-      : (invocation, request) => run(invocation, new WritableCall(invocation, request), method)
+      ? invocation => {
+        const call = new DuplexCall(invocation, undefined)
+        invocation.receiveBy(call)
+        run(call, method)
+      }
+      : (invocation, request) => run(new WritableCall(invocation, request), method)
   }
   return requestStream
-    ? invocation => run(invocation, new ReadableCall(invocation, undefined), method, callbackOf(invocation))
-    : (invocation, request) => run(invocation, new UnaryCall(invocation, request), method, callbackOf(invocation))
+    ? invocation => {
+      const call = new ReadableCall(invocation, undefined)
+      invocation.receiveBy(call)
+      run(call, method, callbackOf(invocation))
+    }
+    : (invocation, request) => run(new UnaryCall(invocation, request), method, callbackOf(invocation))
 }
 
-function run<Call extends Receiver> (invocation: Invocation, call: Call, method: GrpcJsMethod, callback?: Callback): Call {
-  const result = method(call, callback) as Partial<PromiseLike<unknown>> | undefined
-  // An async function is no grpc-js handler by contract, yet common; grpc-js leaves its rejection unhandled.
-  if (typeof result?.then === 'function') result.then(undefined, error => invocation.fail(error))
-  return call
+/** What the handler has written before it fails still goes out before the status. */
+function run (call: FailingCall, method: GrpcJsMethod, callback?: Callback): void {
+  try {
+    const result = method(call, callback) as Partial<PromiseLike<unknown>> | undefined
+    // An async function is no grpc-js handler by contract, yet common; grpc-js leaves its rejection unhandled.
+    if (typeof result?.then === 'function') result.then(undefined, error => call.onFailure(error))
+  } catch (error) {
+    call.onFailure(error)
+  }
 }
 
 function callbackOf (invocation: Invocation): Callback {
   return (error, value, trailers) => {
-    if (error !== null && error !== undefined) return invocation.fail(error, trailers)
+    if (error) return invocation.fail(error, trailers, true) // any truthy value, as in grpc-js
     try {
       invocation.reply(value, trailers)
     } catch (fault) {

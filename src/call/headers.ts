@@ -72,17 +72,23 @@ export function headerMapper (options: HeaderOptions = {}): HeaderMapper {
   const incoming = remembered(options.incoming ?? defaultIncoming)
   const outgoing = options.outgoing ?? defaultOutgoing
   const outgoingNames = {
-    initial: remembered(key => outgoing(key, 'initial')?.toLowerCase()),
-    trailing: remembered(key => outgoing(key, 'trailing')?.toLowerCase())
+    initial: remembered(key => tokenOrNone(outgoing(key, 'initial'))),
+    trailing: remembered(key => tokenOrNone(outgoing(key, 'trailing')))
   }
 
   return {
     toMetadata (rawHeaders) {
       const metadata = new Metadata()
+      const renamed: Array<[key: string, value: string]> = []
       for (let i = 0; i < rawHeaders.length; i += 2) {
         const key = incoming(rawHeaders[i]!)
-        if (key !== undefined) add(metadata, key, rawHeaders[i + 1]!)
+        if (key === undefined) continue
+        if (key === rawHeaders[i]!.toLowerCase()) add(metadata, key, rawHeaders[i + 1]!)
+        else renamed.push([key, rawHeaders[i + 1]!])
       }
+      // Hooks and proxies look at `authorization`; `grpc-metadata-authorization` must not get past them.
+      const taken = new Set(renamed.map(([key]) => key).filter(key => metadata.get(key).length > 0))
+      for (const [key, value] of renamed) if (!taken.has(key)) add(metadata, key, value)
       return metadata
     },
     check (rawHeaders) {
@@ -101,6 +107,11 @@ export function headerMapper (options: HeaderOptions = {}): HeaderMapper {
       }
     }
   }
+}
+
+/** gRPC allows a colon in keys, HTTP does not in header names. */
+function tokenOrNone (name: string | undefined): string | undefined {
+  return name !== undefined && /^[\w!#$%&'*+.^`|~-]+$/.test(name) ? name.toLowerCase() : undefined
 }
 
 function remembered (map: (name: string) => string | undefined): (name: string) => string | undefined {

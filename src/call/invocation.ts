@@ -7,7 +7,7 @@ import { GrpcError } from '../errors.ts'
 import type { Method } from '../schema/service.ts'
 import { status } from '../status.ts'
 import { CallContext, type Exchange } from './context.ts'
-import { statusText, type ErrorStatus } from './error-status.ts'
+import { statusText, type ErrorStatuses } from './error-status.ts'
 import type { OpenCalls } from './open-calls.ts'
 
 /** A status as `sendStatus` of a call takes it. */
@@ -16,21 +16,19 @@ export type Status = Parameters<ServerInterceptingCallInterface['sendStatus']>[0
 /** The listener that `start` of a call takes; grpc-js does not export its name. */
 export type CallListener = Parameters<ServerInterceptingCallInterface['start']>[0]
 
-/** What a handler wants to hear of while it runs. */
-export interface Receiver {
-  onMessage? (message: unknown): void
-  onEnd? (): void
-  /** The call is over, be it answered, cancelled or past its deadline. */
-  onOver? (): void
+/** Where the messages of a request stream go. */
+export interface RequestSink {
+  onMessage (message: unknown): void
+  onEnd (): void
 }
 
 /** A method of a user's service, whatever its style. */
 export interface MethodHandler {
   /**
-   * Runs the method. A method with one request message gets it here; one with a stream of them gets undefined,
-   * and messages come to the receiver that it returns. What it throws becomes the status of the call.
+   * Runs the method. A method with one request message gets it here; one with a stream of them gets undefined and
+   * calls `receiveBy` before anything can arrive. What it throws becomes the status of the call.
    */
-  (invocation: Invocation, request: unknown): Receiver | undefined
+  (invocation: Invocation, request: unknown): void
 }
 
 /** What is known of a method before any call. */
@@ -38,7 +36,7 @@ export interface BoundMethod {
   readonly method: Method
   readonly handler: MethodHandler
   readonly requestStream: boolean
-  readonly errorStatus: (error: unknown) => ErrorStatus
+  readonly errorStatus: ErrorStatuses
   readonly keepCode: boolean
   /** The calls that are open now. */
   readonly openCalls: OpenCalls
@@ -54,14 +52,14 @@ export class Invocation implements CallListener {
   readonly call: ServerInterceptingCallInterface
   readonly #bound: BoundMethod
   #state = OPEN
-  #receiver: Receiver | undefined
+  #sink: RequestSink | undefined
+  #whenOver: Array<() => void> = []
   #request: unknown
 
   constructor (bound: BoundMethod, call: ServerInterceptingCallInterface, exchange: Exchange, receiveMetadata: () => Metadata = () => new Metadata()) {
     this.#bound = bound
     this.call = call
     this.context = new CallContext(bound.method, call, exchange, receiveMetadata)
-    bound.openCalls.add(this)
   }
 
   get method (): Method {
@@ -73,16 +71,28 @@ export class Invocation implements CallListener {
     return this.#state === OPEN
   }
 
+  /** Gives the messages of the request stream to a sink. */
+  receiveBy (sink: RequestSink): void {
+    this.#sink = sink
+  }
+
+  /** Calls back when the call is over, be it answered, cancelled or past its deadline. */
+  whenOver (callback: () => void): void {
+    this.#whenOver.push(callback)
+  }
+
   /** Runs the handler with its one request message, which no interceptor wants to see. */
   receive (request: unknown): void {
+    this.#bound.openCalls.add(this)
     try {
-      this.#receiver = this.#bound.handler(this, request)
+      this.#bound.handler(this, request)
     } catch (error) {
       this.fail(error)
     }
   }
 
   onReceiveMetadata (metadata: Metadata): void {
+    this.#bound.openCalls.add(this)
     this.context.receiveMetadata(metadata)
     if (this.#bound.requestStream) this.receive(undefined)
     else this.call.startRead()
@@ -90,7 +100,7 @@ export class Invocation implements CallListener {
 
   onReceiveMessage (message: unknown): void {
     if (this.#bound.requestStream) {
-      this.#receiver?.onMessage?.(message)
+      this.#sink?.onMessage(message)
     } else if (this.#request !== undefined) {
       this.#end({ code: status.UNIMPLEMENTED, details: `Received a second request message for ${this.method.path}, which takes one` })
     } else {
@@ -101,7 +111,7 @@ export class Invocation implements CallListener {
 
   onReceiveHalfClose (): void {
     if (this.#bound.requestStream) {
-      this.#receiver?.onEnd?.()
+      this.#sink?.onEnd()
     } else if (this.#request === undefined) {
       this.#end({ code: status.UNIMPLEMENTED, details: `Received no request message for ${this.method.path}, which takes one` })
     } else if (this.isOpen) {
@@ -114,11 +124,11 @@ export class Invocation implements CallListener {
     const givenUp = this.#state === OPEN
     this.#leave()
     if (givenUp) this.context.cancel(this.#reasonOfCancellation())
-    this.#receiver?.onOver?.()
+    this.#tellOver()
   }
 
   /** Sends the one response message, and OK. */
-  reply (message: unknown, trailers?: Metadata): void {
+  reply (message: unknown, trailers?: Metadata | null): void {
     if (!this.isOpen) return
     if (this.#failsByCode(trailers)) return
     this.#check(message)
@@ -134,14 +144,18 @@ export class Invocation implements CallListener {
   }
 
   /** Ends a response stream. */
-  end (trailers?: Metadata): void {
+  end (trailers?: Metadata | null): void {
     if (this.#failsByCode(trailers)) return
     this.#end({ code: status.OK, details: this.context.details ?? 'OK', metadata: this.#trailers(trailers) })
   }
 
-  /** Ends the call by the status of an error. */
-  fail (error: unknown, trailers?: Metadata): void {
-    const { status: failure, fault } = this.#bound.errorStatus(error)
+  /**
+   * Ends the call by the status of an error.
+   *
+   * @param given whether the handler passed the error on, as grpc-js handlers do, rather than threw it
+   */
+  fail (error: unknown, trailers?: Metadata | null, given = false): void {
+    const { status: failure, fault } = this.#bound.errorStatus(error, given)
     if (!this.isOpen) {
       if (fault !== undefined && fault !== this.context.aborted && !isAbortError(fault)) {
         this.context.log.warn({ err: fault }, 'A handler failed after its call was over')
@@ -153,7 +167,7 @@ export class Invocation implements CallListener {
     const kept = fault !== undefined && this.#bound.keepCode && code !== undefined && code !== status.OK
     this.#end({
       code: kept ? code : failure.code,
-      details: kept && details !== undefined ? statusText(details) : failure.details,
+      details: kept && details !== undefined ? details : failure.details,
       metadata: merged(failure.metadata, this.#trailers(trailers))
     })
   }
@@ -164,14 +178,18 @@ export class Invocation implements CallListener {
     const reason = new GrpcError(status.UNAVAILABLE, 'The server is shutting down')
     this.context.cancel(reason)
     this.fail(reason)
-    this.#receiver?.onOver?.()
+    this.#tellOver()
+  }
+
+  #tellOver (): void {
+    for (const callback of this.#whenOver.splice(0)) callback()
   }
 
   /** A code other than OK that the handler has set wins over what it returns. */
-  #failsByCode (trailers: Metadata | undefined): boolean {
+  #failsByCode (trailers: Metadata | null | undefined): boolean {
     const { code, details } = this.context
     if (code === undefined || code === status.OK) return false
-    this.#end({ code, details: statusText(details ?? ''), metadata: this.#trailers(trailers) })
+    this.#end({ code, details: details ?? '', metadata: this.#trailers(trailers) })
     return true
   }
 
@@ -183,7 +201,7 @@ export class Invocation implements CallListener {
 
   #sendStatus (ending: Status): void {
     this.#leave()
-    this.call.sendStatus(ending)
+    this.call.sendStatus({ ...ending, details: statusText(String(ending.details)) })
   }
 
   #leave (): void {
@@ -191,9 +209,9 @@ export class Invocation implements CallListener {
     this.#bound.openCalls.delete(this)
   }
 
-  #trailers (given: Metadata | undefined): Metadata | undefined {
+  #trailers (given: Metadata | null | undefined): Metadata | undefined {
     const own = this.context.usedTrailers
-    return given === undefined ? own : merged(given.clone(), own)
+    return given == null ? own : merged(given.clone(), own)
   }
 
   #reasonOfCancellation (): GrpcError {

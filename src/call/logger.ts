@@ -7,11 +7,15 @@ export interface Logger {
   child (fields: object): Logger
 }
 
-/** For gateways that are given no logger. */
-export const silentLogger: Logger = {
+/** For gateways that are given no logger and no app: warnings and errors go to stderr, the rest nowhere. */
+export const consoleLogger: Logger = {
   debug () {},
   info () {},
-  warn () {},
-  error () {},
-  child () { return silentLogger }
+  warn: (fields, message) => console.warn(message, fields),
+  error: (fields, message) => console.error(message, fields),
+  child: bound => ({
+    ...consoleLogger,
+    warn: (fields, message) => console.warn(message, { ...bound, ...fields }),
+    error: (fields, message) => console.error(message, { ...bound, ...fields })
+  })
 }

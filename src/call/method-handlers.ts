@@ -3,7 +3,7 @@
  * messages; a stream of requests comes in as an async iterable.
  */
 import type { CallContext } from './context.ts'
-import type { Invocation, MethodHandler, Receiver } from './invocation.ts'
+import type { Invocation, MethodHandler } from './invocation.ts'
 import { RequestStream } from './request-stream.ts'
 
 export type ContextMethod = (request: unknown, context: CallContext) => unknown
@@ -15,19 +15,13 @@ export function methodHandler (method: ContextMethod, requestStream: boolean, re
   }
   return invocation => {
     const requests = new RequestStream(invocation)
-    const response = respond(invocation, method(requests, invocation.context))
-    return {
-      onMessage: message => requests.onMessage(message),
-      onEnd: () => requests.onEnd(),
-      onOver () {
-        requests.onOver()
-        response?.onOver?.()
-      }
-    }
+    invocation.receiveBy(requests)
+    invocation.whenOver(() => requests.onOver())
+    respond(invocation, method(requests, invocation.context))
   }
 }
 
-function respondWithMessage (invocation: Invocation, result: unknown): undefined {
+function respondWithMessage (invocation: Invocation, result: unknown): void {
   if (isThenable(result)) replyWhenSettled(invocation, result)
   else invocation.reply(result)
 }
@@ -40,7 +34,7 @@ async function replyWhenSettled (invocation: Invocation, result: PromiseLike<unk
   }
 }
 
-function respondWithStream (invocation: Invocation, result: unknown): Receiver {
+function respondWithStream (invocation: Invocation, result: unknown): void {
   let wake: (() => void) | undefined
   let iterator: AnyIterator | undefined
 
@@ -50,7 +44,8 @@ function respondWithStream (invocation: Invocation, result: unknown): Receiver {
       while (invocation.isOpen) {
         const { done, value } = await iterator.next()
         if (done === true) return invocation.end()
-        if (invocation.isOpen) await sent(value)
+        const message = isThenable(value) ? await value : value
+        if (invocation.isOpen) await sent(message)
       }
       close()
     } catch (error) {
@@ -81,13 +76,11 @@ function respondWithStream (invocation: Invocation, result: unknown): Receiver {
     }
   }
 
+  invocation.whenOver(() => {
+    wake?.()
+    if (invocation.context.aborted !== undefined) close()
+  })
   pump()
-  return {
-    onOver () {
-      wake?.()
-      if (invocation.context.aborted !== undefined) close()
-    }
-  }
 }
 
 type AnyIterator = Iterator<unknown> | AsyncIterator<unknown>

@@ -27,7 +27,10 @@ type RequestOf<M, T> = M extends { requestStream: true } ? AsyncIterable<T> : M 
 
 type ResponseOf<M, T> = M extends { responseStream: true }
   ? Streamed<T>
-  : M extends { responseStream: false } ? T | Promise<T> : T | Promise<T> | Streamed<T>
+  : M extends { responseStream: false } ? Message<T> : Message<T> | Streamed<T>
+
+/** A method may return nothing where it has called `setCode`. */
+type Message<T> = T | void | Promise<T | void>
 
 type Streamed<T> = Iterable<T> | AsyncIterable<T> | Promise<Iterable<T> | AsyncIterable<T>>
 
@@ -60,12 +63,19 @@ export type ServiceSource = ServiceClass<never> | object
 export class ImplementedService {
   readonly definition: ServiceDefinition
   readonly implementation: object
+  readonly name: string
 
   /** @internal */
-  constructor (definition: ServiceDefinition, implementation: object) {
+  constructor (definition: ServiceDefinition, implementation: object, name: string) {
     this.definition = definition
     this.implementation = implementation
+    this.name = name
   }
+}
+
+export interface ImplementOptions {
+  /** The name in its routes: `POST /grpc/{name}/{method}`. Default: that of the proto service, `Greeter`. */
+  name?: string | undefined
 }
 
 /**
@@ -74,8 +84,9 @@ export class ImplementedService {
  * @example
  * new GrpcGateway({ services: [implement(Greeter, { SayHello: ({ name }) => ({ message: `Hello, ${name}!` }) })] })
  */
-export function implement<D extends Definition<D>> (definition: D, implementation: ServiceImplementation<D>): ImplementedService {
-  return new ImplementedService(definition as unknown as ServiceDefinition, implementation)
+export function implement<D extends Definition<D>> (definition: D, implementation: ServiceImplementation<D>, { name }: ImplementOptions = {}): ImplementedService {
+  const service = definition as unknown as ServiceDefinition
+  return new ImplementedService(service, implementation, name ?? shortName(service))
 }
 
 /** One call of `addService` or `implement`. */
@@ -95,13 +106,14 @@ export interface Registration {
 export function collectRegistrations (sources: readonly ServiceSource[]): Registration[] {
   return sources.flatMap(source => {
     if (source instanceof ImplementedService) {
-      const { definition, implementation } = source
-      return [{ style: 'context', definition, implementation, owner: serviceNameOf(definition).split('.').at(-1)! } as const]
+      const { definition, implementation, name } = source
+      return [{ style: 'context', definition, implementation, owner: name } as const]
     }
     const { owner, hook, instance } = serviceOf(source)
     const registrations: Registration[] = []
     const register = (style: Registration['style'], definition: unknown, implementation: object): void => {
-      registrations.push({ style, definition: definition as ServiceDefinition, implementation, owner })
+      const service = definition as ServiceDefinition
+      registrations.push({ style, definition: service, implementation, owner: owner === '' ? shortName(service) : owner })
     }
     const pending: unknown = hook(instance, {
       addService: (definition, implementation) => register('grpc-js', definition, implementation),
@@ -114,6 +126,10 @@ export function collectRegistrations (sources: readonly ServiceSource[]): Regist
     if (registrations.length === 0) throw new configurationErrors.FGG_ERR_SERVICE(`Service ${owner}: addToServer registered nothing. Call server.implement(definition, instance) or server.addService(definition, handlers)`)
     return registrations
   })
+}
+
+function shortName (definition: ServiceDefinition): string {
+  return serviceNameOf(definition).split('.').at(-1)!
 }
 
 interface Hooked { owner: string, instance: object, hook: (instance: object, server: ServiceRegistrar) => void }

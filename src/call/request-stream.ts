@@ -1,5 +1,5 @@
 /** A stream of request messages as the async iterable that a handler reads. */
-import type { Invocation, Receiver } from './invocation.ts'
+import type { Invocation, RequestSink } from './invocation.ts'
 
 interface Waiting {
   resolve (result: IteratorResult<unknown, undefined>): void
@@ -9,9 +9,11 @@ interface Waiting {
 const DONE: IteratorResult<unknown, undefined> = { done: true, value: undefined }
 
 /** Asks for a message only when the handler does, so that a slow handler slows the client down. */
-export class RequestStream implements AsyncIterableIterator<unknown, undefined>, Receiver {
+export class RequestStream implements AsyncIterableIterator<unknown, undefined>, RequestSink {
   readonly #invocation: Invocation
   readonly #waiting: Waiting[] = []
+  /** Messages that came before the handler asked, because an interceptor did. */
+  readonly #early: unknown[] = []
   #reading = false
   #ended = false
 
@@ -26,6 +28,7 @@ export class RequestStream implements AsyncIterableIterator<unknown, undefined>,
   next (): Promise<IteratorResult<unknown, undefined>> {
     const { aborted } = this.#invocation.context
     if (aborted !== undefined) return Promise.reject(aborted)
+    if (this.#early.length > 0) return Promise.resolve({ done: false, value: this.#early.shift() })
     if (this.#ended) return Promise.resolve(DONE)
     return new Promise((resolve, reject) => {
       this.#waiting.push({ resolve, reject })
@@ -34,13 +37,16 @@ export class RequestStream implements AsyncIterableIterator<unknown, undefined>,
   }
 
   return (): Promise<IteratorResult<unknown, undefined>> {
+    this.#early.length = 0
     this.#finish()
     return Promise.resolve(DONE)
   }
 
   onMessage (message: unknown): void {
     this.#reading = false
-    this.#waiting.shift()?.resolve({ done: false, value: message })
+    const next = this.#waiting.shift()
+    if (next !== undefined) next.resolve({ done: false, value: message })
+    else if (!this.#ended) this.#early.push(message)
     if (this.#waiting.length > 0) this.#read()
   }
 

@@ -5,7 +5,7 @@ import { TypeRegistry } from '../json/status-details.ts'
 import { methodNames, serviceNameOf } from '../schema/from-definition.ts'
 import type { Method, Service } from '../schema/service.ts'
 import { status } from '../status.ts'
-import { errorStatuses, type ErrorOptions, type ErrorStatus } from './error-status.ts'
+import { errorStatuses, type ErrorPolicy, type ErrorStatuses } from './error-status.ts'
 import { grpcJsHandler, type GrpcJsMethod } from './grpc-js-handlers.ts'
 import type { BoundMethod, MethodHandler } from './invocation.ts'
 import { methodHandler, type ContextMethod } from './method-handlers.ts'
@@ -26,7 +26,7 @@ export interface ServedService {
 
 export interface BindingOptions {
   readonly describe: (definition: ServiceDefinition) => Service
-  readonly errors: ErrorOptions
+  readonly errors: ErrorPolicy
   readonly openCalls: OpenCalls
 }
 
@@ -34,7 +34,7 @@ export interface ServedServices {
   readonly services: readonly ServedService[]
   /** The message types of all these services. */
   readonly types: TypeRegistry
-  readonly errorStatus: (error: unknown) => ErrorStatus
+  readonly errorStatus: ErrorStatuses
 }
 
 /** @throws FGG_ERR_DUPLICATE_SERVICE, and what `describe` throws */
@@ -60,7 +60,7 @@ function bindService (
   { definition, implementation, style, owner }: Registration,
   service: Service,
   { errors, openCalls }: BindingOptions,
-  errorStatus: (error: unknown) => ErrorStatus
+  errorStatus: ErrorStatuses
 ): ServedService {
   const models = new Map(service.methods.map(method => [method.path, method]))
   const methods = Object.entries(definition).map(([key, method]): ServedMethod => {

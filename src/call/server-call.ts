@@ -38,8 +38,10 @@ export abstract class ServerCall implements ServerInterceptingCallInterface {
   /** The handler or an interceptor wants the next message, or the end of them: call `deliver` or `deliverEnd`. */
   protected abstract read (): void
   protected abstract writeMetadata (metadata: Metadata): void
-  /** Throws when the message cannot be serialized. */
-  protected abstract writeMessage (message: unknown, done: () => void): void
+  /** Throws when the message does not fit its type. */
+  protected abstract serialize (message: unknown): string | Uint8Array
+  /** @param done to be called when the next message may follow */
+  protected abstract writeMessage (serialized: string | Uint8Array, done: () => void): void
   protected abstract writeStatus (ending: Status): void
 
   /** Whether nothing more can be sent: the status was, or the client is gone. */
@@ -78,21 +80,33 @@ export abstract class ServerCall implements ServerInterceptingCallInterface {
 
   sendMessage (message: unknown, callback: () => void): void {
     if (this.#over) return
+    let serialized
     try {
-      this.writeMessage(message, callback)
+      serialized = this.serialize(message)
     } catch (error) {
       this.sendStatus({ code: status.INTERNAL, details: 'Error serializing response' })
-      this.serializingFailed(error)
+      this.report(error, 'The response does not fit its message type')
+      return
     }
+    this.writeMessage(serialized, callback)
   }
 
-  /** For the transport to log. */
-  protected abstract serializingFailed (error: unknown): void
+  /** Logs what no handler is told of. */
+  protected abstract report (error: unknown, message: string): void
+  /** Ends the exchange somehow, when `writeStatus` has thrown. */
+  protected abstract breakOff (): void
+  /** The call is over: nothing more is read or written. */
+  protected abstract released (): void
 
   sendStatus (ending: Status): void {
     if (this.#over) return
     this.#finish()
-    this.writeStatus(ending)
+    try {
+      this.writeStatus(ending)
+    } catch (error) {
+      this.report(error, 'The response could not be written')
+      this.breakOff()
+    }
   }
 
   /** The client is gone. */
@@ -108,6 +122,7 @@ export abstract class ServerCall implements ServerInterceptingCallInterface {
   #finish (): void {
     this.#over = true
     clearTimeout(this.#timer)
+    this.released()
     if (this.#listener !== undefined) process.nextTick(notify, this.#listener)
   }
 

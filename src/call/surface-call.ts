@@ -5,9 +5,9 @@
  */
 import { EventEmitter } from 'node:events'
 import { Duplex, Readable, Writable } from 'node:stream'
-import type { Metadata, ServerInterceptingCallInterface } from '@grpc/grpc-js'
+import { Metadata, type ServerInterceptingCallInterface } from '@grpc/grpc-js'
 import type { CallContext } from './context.ts'
-import type { Invocation, Receiver } from './invocation.ts'
+import type { Invocation, RequestSink } from './invocation.ts'
 
 const kInvocation = Symbol('invocation')
 
@@ -23,28 +23,27 @@ type Base<T> = new (...args: any[]) => T
 
 /** Node.js's emitters and streams, made for a call: `ServerSurfaceCall` of grpc-js. */
 function Surface<T extends Base<EventEmitter>> (Emitter: T) {
-  return class extends Emitter implements Receiver {
+  return class extends Emitter implements FailingCall {
     readonly [kInvocation]: Invocation
     readonly request: unknown
+    metadata: Metadata
     cancelled = false
 
     constructor (...[invocation, request]: any[]) {
       super({ objectMode: true })
       this[kInvocation] = invocation
       this.request = request
-      this.on('error', error => this.onFailure(error))
-    }
-
-    get metadata (): Metadata {
-      return this[kInvocation].context.metadata
+      this.metadata = this[kInvocation].context.metadata
+      this.on('error', error => this.onFailure(error, true))
+      this[kInvocation].whenOver(() => this.onOver())
     }
 
     getPeer (): string {
       return this[kInvocation].call.getPeer()
     }
 
-    sendMetadata (metadata: Metadata): void {
-      this[kInvocation].call.sendMetadata(metadata)
+    sendMetadata (metadata?: Metadata): void {
+      this[kInvocation].call.sendMetadata(metadata ?? new Metadata())
     }
 
     getDeadline (): ReturnType<ServerInterceptingCallInterface['getDeadline']> {
@@ -67,8 +66,8 @@ function Surface<T extends Base<EventEmitter>> (Emitter: T) {
       return this[kInvocation].call.getMetricsRecorder()
     }
 
-    onFailure (error: unknown): void {
-      this[kInvocation].fail(error)
+    onFailure (error: unknown, given = false): void {
+      this[kInvocation].fail(error, undefined, given)
     }
 
     /** grpc-js says `cancelled` at the end of every call, answered or not. */
@@ -77,6 +76,12 @@ function Surface<T extends Base<EventEmitter>> (Emitter: T) {
       this.emit('cancelled', 'cancelled')
     }
   }
+}
+
+/** A call whose handler may throw, reject or emit an error. */
+export interface FailingCall {
+  /** @param given whether the error was emitted, rather than thrown */
+  onFailure (error: unknown, given?: boolean): void
 }
 
 type SurfaceOf<T> = T & InstanceType<ReturnType<typeof Surface<Base<EventEmitter>>>>
@@ -106,7 +111,7 @@ function Reading<T extends Base<SurfaceOf<Readable>>> (Stream: T) {
 /** Response messages are written to the call. The status follows: OK, or that of the error which was emitted. */
 function Writing<T extends Base<SurfaceOf<Writable>>> (Stream: T) {
   return class extends Stream {
-    #failure: { error: unknown } | undefined
+    #failure: { error: unknown, given: boolean } | undefined
     #trailers: Metadata | undefined
 
     override _write (message: unknown, _encoding: string, callback: () => void): void {
@@ -124,13 +129,13 @@ function Writing<T extends Base<SurfaceOf<Writable>>> (Stream: T) {
 
     /** @param trailers sent with the status, unless an error brings its own */
     override end (trailers?: unknown): this {
-      if (trailers !== undefined) this.#trailers = trailers as Metadata
+      if (trailers instanceof Metadata) this.#trailers = trailers
       return super.end()
     }
 
     /** What was written before the error still goes out before the status. */
-    override onFailure (error: unknown): void {
-      this.#failure ??= { error }
+    override onFailure (error: unknown, given = false): void {
+      this.#failure ??= { error, given }
       if (this.destroyed) this.#finish()
       else this.end()
     }
@@ -142,14 +147,14 @@ function Writing<T extends Base<SurfaceOf<Writable>>> (Stream: T) {
 
     #finish (): void {
       if (this.#failure === undefined) this[kInvocation].end(this.#trailers)
-      else this[kInvocation].fail(this.#failure.error, this.#trailers)
+      else this[kInvocation].fail(this.#failure.error, this.#trailers, this.#failure.given)
     }
   }
 }
 
-type CallConstructor<T> = new (invocation: Invocation, request: unknown) => T & Receiver
+type CallConstructor<T> = new (invocation: Invocation, request: unknown) => T & FailingCall
 
 export const UnaryCall: CallConstructor<EventEmitter> = Surface(EventEmitter as Base<EventEmitter>)
-export const ReadableCall: CallConstructor<Readable> = Reading(Surface(Readable as Base<Readable>))
+export const ReadableCall: CallConstructor<Readable & RequestSink> = Reading(Surface(Readable as Base<Readable>))
 export const WritableCall: CallConstructor<Writable> = Writing(Surface(Writable as Base<Writable>))
-export const DuplexCall: CallConstructor<Duplex> = Reading(Writing(Surface(Duplex as Base<Duplex>)))
+export const DuplexCall: CallConstructor<Duplex & RequestSink> = Reading(Writing(Surface(Duplex as Base<Duplex>)))

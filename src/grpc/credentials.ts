@@ -10,7 +10,7 @@ export interface TlsOptions {
   key: string | Buffer
   /** The server's certificate, followed by those of its intermediate authorities. */
   cert: string | Buffer
-  /** The authorities whose client certificates are accepted. Default: those that Node.js knows. */
+  /** The authorities whose client certificates are accepted. Goes with `requireClientCert`. */
   ca?: string | Buffer | undefined
   /** Refuse clients without a certificate of these authorities: mutual TLS. Default false. */
   requireClientCert?: boolean | undefined
@@ -19,6 +19,7 @@ export interface TlsOptions {
 /** @throws FGG_ERR_TLS, naming the option, when a file cannot be read or holds no usable PEM */
 export function tlsCredentials ({ key, cert, ca, requireClientCert = false }: TlsOptions): ServerCredentials {
   if (requireClientCert && ca === undefined) throw new configurationErrors.FGG_ERR_TLS('ca', 'is needed with `requireClientCert`, to know whose certificates to accept')
+  if (!requireClientCert && ca !== undefined) throw new configurationErrors.FGG_ERR_TLS('ca', 'has no effect without `requireClientCert: true`, because clients are not asked for certificates')
   const pair = { private_key: pem('key', key), cert_chain: pem('cert', cert) }
   const authorities = ca === undefined ? null : pem('ca', ca)
   try {

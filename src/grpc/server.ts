@@ -6,13 +6,14 @@ import { randomUUID } from 'node:crypto'
 import { Server, ServerCredentials, ServerInterceptingCall, type ChannelOptions, type Metadata, type ServerInterceptingCallInterface, type ServerInterceptor } from '@grpc/grpc-js'
 import type { Exchange } from '../call/context.ts'
 import type { TimeoutPolicy } from '../call/deadline.ts'
+import { clientRequestId } from '../call/request-id.ts'
 import { Invocation, type CallListener } from '../call/invocation.ts'
 import type { Logger } from '../call/logger.ts'
 import type { ServedMethod, ServedService } from '../call/served-service.ts'
 import { configurationErrors } from '../errors.ts'
 import { methodKind } from '../schema/service.ts'
 import { halfCloseAfterCancel } from './half-close.ts'
-import { withTimeoutPolicy } from './timeout.ts'
+import { limitsTime, timeoutInterceptor } from './timeout.ts'
 
 export interface GrpcServerOptions {
   /** Host and port; port 0 for any free one. */
@@ -33,10 +34,14 @@ export class GrpcServer {
   constructor (options: GrpcServerOptions) {
     this.#options = options
     const methods = new Map(options.services.flatMap(service => service.methods.map(method => [method.method.path, method])))
-    const policies = new Map([...methods].map(([path, method]) => [path, options.timeoutPolicy(method)]))
+    const policies = new Map([...methods].map(([path, method]) => [path, options.timeoutPolicy(method)] as const).filter(([, policy]) => limitsTime(policy)))
     this.#server = new Server({
       ...options.channelOptions,
-      interceptors: [...options.interceptors, ({ path }, call) => new HandedOverCall(methods.get(path)!, policies.get(path)!, call, options.log)]
+      interceptors: [
+        ...policies.size > 0 ? [timeoutInterceptor(policies)] : [],
+        ...options.interceptors,
+        ({ path }, call) => new HandedOverCall(methods.get(path)!, call, options.log)
+      ]
     })
     for (const { method, definition } of methods.values()) this.#register(method.path, definition)
   }
@@ -64,8 +69,9 @@ export class GrpcServer {
     const { address, credentials } = this.#options
     return new Promise((resolve, reject) => {
       this.#server.bindAsync(address, credentials ?? ServerCredentials.createInsecure(), (error, bound) => {
-        if (error === null) resolve(bound)
-        else reject(new configurationErrors.FGG_ERR_LISTEN(address, listenProblem(error)))
+        if (error === null) return resolve(bound)
+        this.#server.forceShutdown()
+        reject(new configurationErrors.FGG_ERR_LISTEN(address, listenProblem(error)))
       })
     })
   }
@@ -92,12 +98,11 @@ function handledByInvocation (): never {
 class HandedOverCall extends ServerInterceptingCall {
   readonly #start: () => void
 
-  constructor (method: ServedMethod, policy: TimeoutPolicy, call: ServerInterceptingCallInterface, log: () => Logger) {
+  constructor (method: ServedMethod, call: ServerInterceptingCallInterface, log: () => Logger) {
     super(call)
     this.#start = () => {
-      const timed = withTimeoutPolicy(call, policy)
-      const invocation = new Invocation(method, timed, new GrpcExchange(log))
-      timed.start(method.requestStream ? halfCloseAfterCancel(invocation) : invocation)
+      const invocation = new Invocation(method, call, new GrpcExchange(log))
+      call.start(method.requestStream ? halfCloseAfterCancel(invocation) : invocation)
     }
   }
 
@@ -120,8 +125,7 @@ class GrpcExchange implements Exchange {
   }
 
   requestId (metadata: Metadata): string {
-    const id = metadata.get('x-request-id')[0]
-    return typeof id === 'string' && id !== '' ? id : randomUUID()
+    return clientRequestId(metadata.get('x-request-id')[0]) ?? randomUUID()
   }
 }
 

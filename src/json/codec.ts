@@ -8,7 +8,8 @@
  */
 import protobuf from 'protobufjs'
 import protojson from 'protobufjs/ext/protojson.js'
-import { badRequest } from '../errors.ts'
+import { badRequest, GrpcError } from '../errors.ts'
+import { status } from '../status.ts'
 import { findLostPrecision, mayLosePrecision } from './precision.ts'
 import { findViolations } from './violations.ts'
 
@@ -41,7 +42,11 @@ export function compileReader (type: protobuf.Type, deserialize: (bytes: Buffer)
     } catch (error) {
       throw badRequest(findViolations(type, json(), readOptions, error as Error))
     }
-    return deserialize(type.encode(message).finish() as Buffer)
+    try {
+      return deserialize(type.encode(message).finish() as Buffer)
+    } catch (cause) {
+      throw new GrpcError(status.INTERNAL, 'Error deserializing request', { cause }) // as grpc-js has it
+    }
   }
 
   return {

@@ -3,6 +3,7 @@ import protobuf from 'protobufjs'
 import type { FieldViolation } from '../errors.ts'
 import type { JsonValue } from './codec.ts'
 import { elementPath, entryPath, fieldOf, isObject, isWellKnown, memberPath, NESTING_LIMIT } from './paths.ts'
+import { ViolationList } from './violation-list.ts'
 
 const INT64_TYPES: ReadonlySet<string> = new Set(['int64', 'uint64', 'sint64', 'fixed64', 'sfixed64'])
 const INT64_WRAPPERS: ReadonlySet<string> = new Set(['.google.protobuf.Int64Value', '.google.protobuf.UInt64Value'])
@@ -13,16 +14,17 @@ export function mayLosePrecision (text: string): boolean {
 }
 
 export function findLostPrecision (type: protobuf.Type, json: JsonValue): FieldViolation[] {
-  const violations: FieldViolation[] = []
+  const list = new ViolationList()
 
   function visitMessage (type: protobuf.Type, json: JsonValue, path: string, depth: number): void {
     if (!isObject(json) || isWellKnown(type) || depth > NESTING_LIMIT) return
     for (const [key, value] of Object.entries(json)) {
+      if (list.isFull) return
       const field = fieldOf(type, key)
       if (field === undefined) continue
       const at = memberPath(path, key)
       if (Array.isArray(value)) {
-        value.forEach((element, i) => visitValue(field, element, elementPath(at, i), depth))
+        for (let i = 0; i < value.length && !list.isFull; i++) visitValue(field, value[i]!, elementPath(at, i), depth)
       } else if (field instanceof protobuf.MapField && isObject(value)) {
         for (const [mapKey, element] of Object.entries(value)) visitValue(field, element, entryPath(at, mapKey), depth)
       } else {
@@ -34,7 +36,7 @@ export function findLostPrecision (type: protobuf.Type, json: JsonValue): FieldV
   function visitValue (field: protobuf.Field, value: JsonValue, path: string, depth: number): void {
     if (typeof value === 'number') {
       if (isInt64(field) && !Number.isSafeInteger(value)) {
-        violations.push({ field: path, description: 'this integer is too large for a JSON number; send it as a string' })
+        list.add(path, 'this integer is too large for a JSON number; send it as a string')
       }
     } else if (field.resolvedType instanceof protobuf.Type) {
       visitMessage(field.resolvedType, value, path, depth + 1)
@@ -42,7 +44,7 @@ export function findLostPrecision (type: protobuf.Type, json: JsonValue): FieldV
   }
 
   visitMessage(type, json, '', 0)
-  return violations
+  return list.violations
 }
 
 function isInt64 (field: protobuf.Field): boolean {

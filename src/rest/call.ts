@@ -6,6 +6,7 @@ import type { MetadataPosition } from '../call/headers.ts'
 import type { Status } from '../call/invocation.ts'
 import type { Logger } from '../call/logger.ts'
 import { ServerCall } from '../call/server-call.ts'
+import { cancelOnDisconnect, forgetCall } from './disconnect.ts'
 import type { JsonWriter } from '../json/codec.ts'
 import { status } from '../status.ts'
 import type { HttpGateway } from './gateway.ts'
@@ -35,6 +36,7 @@ export class UnaryHttpCall extends ServerCall implements Exchange {
     this.#route = route
     this.#request = request
     this.#reply = reply
+    cancelOnDisconnect(this, request, reply)
   }
 
   get http (): HttpContext {
@@ -86,13 +88,27 @@ export class UnaryHttpCall extends ServerCall implements Exchange {
     this.#setHeaders(metadata, 'initial')
   }
 
-  protected override writeMessage (message: unknown, done: () => void): void {
-    this.#body = this.#route.write(message)
+  protected override serialize (message: unknown): string {
+    return this.#route.write(message)
+  }
+
+  protected override writeMessage (serialized: string, done: () => void): void {
+    this.#body = serialized
     done()
   }
 
-  protected override serializingFailed (error: unknown): void {
-    this.log.error({ err: error, rpc: this.#route.rpc, requestId: this.requestId() }, 'The response does not fit its message type')
+  protected override report (error: unknown, message: string): void {
+    this.log.error({ err: error, rpc: this.#route.rpc, requestId: this.requestId() }, message)
+  }
+
+  protected override breakOff (): void {
+    if (this.#reply.sent) return
+    for (const name of Object.keys(this.#reply.getHeaders())) this.#reply.removeHeader(name)
+    this.#reply.code(500).send()
+  }
+
+  protected override released (): void {
+    forgetCall(this, this.#request)
   }
 
   protected override writeStatus (ending: Status): void {

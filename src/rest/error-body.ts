@@ -15,7 +15,7 @@ export interface ErrorBodyOptions {
    * Default `problem`.
    */
   format?: 'problem' | 'google.rpc' | 'aip-193' | undefined
-  /** The HTTP status for a gRPC status code; undefined for the usual one. */
+  /** The HTTP status for a gRPC status code, 400 to 599; anything else for the usual one. */
   httpStatus?: ((code: number) => number | undefined) | undefined
 }
 
@@ -39,11 +39,16 @@ export function errorWriter (options: ErrorBodyOptions, types: TypeRegistry): Er
   const contentType = format === 'problem' ? 'application/problem+json' : 'application/json'
   const bodyOf = BODIES[format]
   const statusOf = options.httpStatus
-  return ({ code, details, metadata }, http = statusOf?.(code) ?? httpStatus(code)) => ({
+  return ({ code, details, metadata }, http = errorStatusOr(statusOf?.(code), httpStatus(code))) => ({
     status: http,
     contentType,
     body: JSON.stringify(bodyOf(http, code, details, detailsOf(metadata, types)))
   })
+}
+
+/** What is no status of an error would be none of HTTP's, or say that all is well. */
+function errorStatusOr (chosen: number | undefined, usual: number): number {
+  return Number.isInteger(chosen) && chosen! >= 400 && chosen! <= 599 ? chosen! : usual
 }
 
 type Body = (http: number, code: number, message: string, details: JsonValue[]) => JsonValue

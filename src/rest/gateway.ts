@@ -24,8 +24,10 @@ export interface HttpGateway {
   timeoutPolicy (method: ServedMethod): TimeoutPolicy
   /** False from the beginning of a shutdown to the next startup. */
   acceptsCalls (): boolean
-  /** Hears of the URLs that its routes have been given on an app. */
-  mounted (routes: ReadonlyArray<{ readonly template: string, readonly method: ServedMethod }>): void
+  /** Hears of the URLs that its routes have been given on an app, which is known by its HTTP server. */
+  mounted (routes: ReadonlyArray<{ readonly template: string, readonly method: ServedMethod }>, app: object): void
+  /** An app with its routes begins to close. Resolves when the gateway is shut down. */
+  appCloses (app: object): Promise<void>
   /** The logger that the gateway was given; else requests log by their own. */
   readonly logger: Logger | undefined
   /** Tells the gateway where to log what belongs to no request, unless it was given a logger. */
@@ -38,6 +40,4 @@ export const kHttpGateway: unique symbol = Symbol.for('fastify-grpc-gateway.http
 /** What can be registered with an app: a `GrpcGateway`. */
 export interface Mountable {
   readonly [kHttpGateway]: HttpGateway
-  drain (): void
-  shutdown (): Promise<void>
 }

@@ -9,6 +9,7 @@ import { compileReader, compileWriter } from '../json/codec.ts'
 import type { MethodKind } from '../schema/service.ts'
 import { status } from '../status.ts'
 import { UnaryHttpCall, type UnaryRoute } from './call.ts'
+import { isDisconnected } from './disconnect.ts'
 import type { HttpGateway } from './gateway.ts'
 import { requestReader } from './request.ts'
 
@@ -81,18 +82,18 @@ function unaryHandler (gateway: HttpGateway, method: ServedMethod, template: str
   }
 
   return (request, reply) => {
+    if (isDisconnected(request, reply)) return
     if (!gateway.acceptsCalls()) throw new GrpcError(status.UNAVAILABLE, 'The server is shutting down')
     const { rawHeaders, headers: known } = request.raw
     headers.check(rawHeaders)
     const asked = timeoutOfHeaders(known['grpc-timeout'] as string | undefined, known['x-request-timeout-seconds'] as string | undefined)
     const call = new UnaryHttpCall(route, request, reply, allowedTimeout(asked, timeoutPolicy))
-    reply.raw.once('close', () => call.cancel())
     if (interceptors.length > 0) {
       const intercepted = intercept(interceptors, descriptor, call)
       return intercepted.start(new Invocation(method, intercepted, call))
     }
     const message = call.readMessage()
-    if (message === undefined) return
+    if (message === undefined || call.isOver) return
     const invocation = new Invocation(method, call, call, () => call.receiveMetadata())
     call.listen(invocation)
     invocation.receive(message)
