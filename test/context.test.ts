@@ -224,3 +224,13 @@ t.test('details are cut at 4096 characters, and hold no half of a character', as
     t.equal(grpc.details, grpc.details.toWellFormed())
   }
 })
+
+t.test('details of success may be any text', async t => {
+  const served = await serve(t, { services: [greeter((context, name) => context.setDetails(name === 'half' ? 'ab\ud83d' : 'x'.repeat(5000)))] })
+  for (const name of ['half', 'long']) {
+    const { grpc, http } = await both(served, { name })
+    t.equal(grpc.code, codes.OK)
+    t.ok(grpc.details.length <= 4096)
+    t.equal(http.status, 200)
+  }
+})

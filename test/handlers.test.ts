@@ -419,3 +419,43 @@ t.test('a class may register several services, in both styles', async t => {
   t.equal((await post('/grpc/everything/sayhello', { name: 'a' })).json.message, 'a by SayHello')
   t.equal((await post('/grpc/everything/unary', { text: 'b' })).json.text, 'b')
 })
+
+t.test('a grpc-js handler may pass null for trailers, and nothing for metadata', async t => {
+  const { client, post } = await serve(t, {
+    services: [grpcJsService({
+      Unary (call: Unary, callback: Callback) {
+        call.sendMetadata(undefined as never)
+        if (call.request.text === 'error') callback({ code: status.NOT_FOUND, details: 'gone' }, null, null as never)
+        else callback(null, call.request, null as never)
+      },
+      ServerStream (call: Writing) {
+        call.write(call.request)
+        call.end(null as never)
+      }
+    })]
+  })
+  const kinds = client(Kinds)
+  t.match(await kinds.call('Unary', { text: 'a' }), { code: codes.OK, messages: [{ text: 'a' }] })
+  t.match(await kinds.call('Unary', { text: 'error' }), { code: codes.NOT_FOUND, details: 'gone' })
+  t.match(await kinds.call('ServerStream', { text: 'a' }), { code: codes.OK, messages: [{ text: 'a' }] })
+  t.match(await post('/grpc/kindsservice/unary', { text: 'a' }), { status: 200, json: { text: 'a' } })
+  t.match(await post('/grpc/kindsservice/unary', { text: 'error' }), { status: 404, json: { detail: 'gone' } })
+})
+
+t.test('what a grpc-js handler has written arrives before its failure, however it fails', async t => {
+  const write = (call: Writing): void => { for (const text of ['a', 'b', 'c']) call.write({ text }) }
+  const failing: Record<string, (call: Writing) => unknown> = {
+    throws (call) { write(call); throw new GrpcError(status.ABORTED, 'enough') },
+    async rejects (call) { write(call); throw new GrpcError(status.ABORTED, 'enough') },
+    emits (call) { write(call); call.emit('error', new GrpcError(status.ABORTED, 'enough')) }
+  }
+  for (const [name, ServerStream] of Object.entries(failing)) {
+    const { client } = await serve(t, { services: [grpcJsService({ ServerStream })] })
+    t.match(await client(Kinds).call('ServerStream', {}), { code: codes.ABORTED, details: 'enough', messages: [{ text: 'a' }, { text: 'b' }, { text: 'c' }] }, name)
+  }
+})
+
+t.test('a stream may be an iterable of promises', async t => {
+  const { client } = await serve(t, { services: [implement(Kinds, { ServerStream: () => [Promise.resolve({ text: 'a' }), { text: 'b' }] as never })] })
+  t.match(await client(Kinds).call('ServerStream', {}), { code: codes.OK, messages: [{ text: 'a' }, { text: 'b' }] })
+})

@@ -138,3 +138,40 @@ t.test('a GrpcError thrown by an interceptor is the status of its call', async t
   t.match(await client(Kinds).call('Unary', {}), { code: codes.RESOURCE_EXHAUSTED, details: 'too many calls' })
   t.match(await post('/grpc/kinds/unary', {}), { status: 429, json: { detail: 'too many calls' } })
 })
+
+t.test('calls that an interceptor refuses, or that end while it waits, do not hold up a shutdown', async t => {
+  const refusing: Record<string, ServerInterceptor> = {
+    'by throwing': () => { throw new GrpcError(status.UNAUTHENTICATED, 'no') },
+    'by answering': (_method, call) => new ServerInterceptingCall(call, { start () { call.sendStatus({ code: codes.UNAUTHENTICATED, details: 'no' }) } }),
+    'by letting in too late': (_method, call) => new ServerInterceptingCall(call, { start (next) { setTimeout(next, 100) } })
+  }
+  for (const [way, interceptor] of Object.entries(refusing)) {
+    const logger = recordingLogger()
+    const { client, post, gateway } = await serve(t, { services: [service], interceptors: [interceptor], timeout: { default: 60_000 }, logger })
+    await Promise.all(KINDS.map(kind => client(Kinds).call(kind, [{}], { deadline: Date.now() + 50 })))
+    await post('/grpc/kinds/unary', {}, { 'grpc-timeout': '50m' })
+    await gateway.shutdown({ graceMs: 5000 })
+    t.notOk(logger.lines.some(({ message }) => message.startsWith('Calls outlasted')), way)
+  }
+})
+
+t.test('an interceptor may read messages before the handler does; none is lost', async t => {
+  const readAhead: ServerInterceptor = (_method, call) => new ServerInterceptingCall(call, {
+    start (next) {
+      let admit: (() => void) | undefined
+      next({
+        onReceiveMetadata (metadata, forward) {
+          admit = () => forward(metadata)
+          call.startRead()
+        },
+        onReceiveMessage (message, forward) {
+          forward(message)
+          admit?.()
+          admit = undefined
+        }
+      })
+    }
+  })
+  const { client } = await serve(t, { services: [service], interceptors: [readAhead] })
+  t.match(await client(Kinds).call('ClientStream', ['a', 'b', 'c'].map(text => ({ text }))), { code: codes.OK, messages: [{ text: 'a,b,c' }] })
+})

@@ -197,3 +197,68 @@ t.test('gRPC calls log to the app, unless the gateway has a logger', async t => 
   await served.client(Greeter).call('SayHello', {})
   t.match(JSON.parse(lines[0]!), { rpc: '/test.Greeter/SayHello', err: { message: 'why' } })
 })
+
+t.test('starts and stops take their turn', async t => {
+  const gateway = new GrpcGateway({ services: [greeter], port: 0 })
+  await gateway.startup()
+  const down = gateway.shutdown()
+  await gateway.startup()
+  await down
+  t.equal(await call(t, gateway), codes.OK, 'a startup after a shutdown wins')
+  await Promise.all([gateway.startup(), gateway.shutdown(), gateway.startup()])
+  t.equal(await call(t, gateway), codes.OK)
+
+  const again = gateway.shutdown()
+  const app = await gateway.listen({ port: 0 })
+  await again
+  t.equal(await call(t, gateway), codes.OK, 'so does a listen')
+  const { port } = app.server.address() as { port: number }
+  t.equal((await fetchReply(`http://127.0.0.1:${port}${HELLO}`, { method: 'POST' })).status, 200)
+  await gateway.shutdown()
+
+  const listening = gateway.listen({ port: 0 })
+  await gateway.shutdown()
+  t.equal((await listening).server.listening, false, 'a shutdown after a listen wins')
+  t.equal(gateway.port, 0)
+})
+
+t.test('a second shutdown may hasten the first', async t => {
+  const hang = implement(Greeter, { SayHello: () => new Promise(() => {}) })
+  const { gateway, client } = await serve(t, { services: [hang], logger: recordingLogger() })
+  const open = client(Greeter).call('SayHello', {})
+  await sleep(50)
+  const patient = gateway.shutdown({ graceMs: 60_000 })
+  await gateway.shutdown({ graceMs: 0 })
+  await patient
+  t.match(await open, { code: codes.UNAVAILABLE })
+})
+
+t.test('routes() tells the routes of the apps that are open', async t => {
+  const gateway = new GrpcGateway({ services: [greeter], port: 0 })
+  for (const basePath of ['/a', '/b']) {
+    const app = await gateway.listen({ port: 0, basePath })
+    t.same(gateway.routes().map(({ url }) => url), [`${basePath}/grpc/greeter/sayhello`, `${basePath}/grpc/test.Greeter/SayHello`])
+    await app.close()
+  }
+  t.same(gateway.routes().length, 2)
+})
+
+t.test('missing methods are reported to the app that the gateway is registered with before it starts', async t => {
+  const lines: string[] = []
+  const app = Fastify({ logger: { level: 'warn', stream: { write: (line: string) => { lines.push(line) } } } })
+  const gateway = new GrpcGateway({ services: [kinds], port: 0 })
+  registerGrpcHttpRoutes(app, [gateway])
+  await gateway.startup()
+  t.match(lines.map(line => JSON.parse(line)), [{ service: 'test.Kinds', missing: ['ServerStream', 'ClientStream', 'Bidi'] }])
+  await app.close()
+  await gateway.shutdown()
+})
+
+t.test('two versions of a service share a gateway when one is given a name', async t => {
+  t.throws(() => new GrpcGateway({ services: [kinds, implement({ Unary: { ...Kinds.Unary, path: '/other.Kinds/Unary' } }, {})], protos: [] }), { code: 'FGG_ERR_NO_SCHEMA' })
+  const v2 = implement(Greeter, { SayHello: () => ({ message: 'v2' }) }, { name: 'GreeterV2' })
+  const app = Fastify()
+  registerGrpcHttpRoutes(app, [new GrpcGateway({ services: [v2] })])
+  t.equal((await app.inject({ method: 'POST', url: '/grpc/greeterv2/sayhello' })).json().message, 'v2')
+  await app.close()
+})

@@ -6,7 +6,7 @@ import { Metadata } from '@grpc/grpc-js'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
 import { defaultIncoming, implement, loadProto, status, GrpcError, type GatewayOptions, type UnaryMethod } from '../src/index.ts'
-import { Greeter, Kinds, serve, sleep, until, type Note } from './serving.ts'
+import { Greeter, Kinds, recordingLogger, serve, sleep, until, type Note } from './serving.ts'
 
 const echo = implement(Kinds, { Unary: note => note })
 const PATH = '/grpc/kinds/unary'
@@ -287,4 +287,89 @@ t.test('the routes answer over HTTP/2, and hear of its cancellations', async t =
   cancelled.close(8)
   await until(() => signals[1]!.aborted, 'the abort')
   t.match(signals[1]!.reason, { code: status.CANCELLED })
+})
+
+t.test('a response that cannot be written as told still ends', async t => {
+  const service = implement(Greeter, {
+    SayHello (_request, context) {
+      context.trailers.set('a:b', '1') // a key of gRPC that is no header name
+      return { message: 'sent' }
+    }
+  })
+  const plain = await serve(t, { services: [service] })
+  t.match(await plain.post('/grpc/greeter/sayhello', {}), { status: 200, json: { message: 'sent' } })
+
+  for (const outgoing of [(key: string) => `x ${key}`, () => { throw new Error('secret') }]) {
+    const { post } = await serve(t, { services: [service], headers: { outgoing }, logger: recordingLogger() })
+    const { status, text } = await post('/grpc/greeter/sayhello', {})
+    t.match(status, /^(200|500)$/)
+    t.notMatch(text, 'secret')
+  }
+  for (const httpStatus of [() => 42, () => 200, () => NaN]) {
+    const { post } = await serve(t, { services: [implement(Greeter, { SayHello () { throw new GrpcError(status.NOT_FOUND, 'x') } })], errors: { httpStatus } })
+    t.match(await post('/grpc/greeter/sayhello', {}), { status: 404, json: { status: 404 } })
+  }
+})
+
+t.test('error bodies stay small, whatever the request', async t => {
+  const { post } = await serve(t, { services: [echo] })
+  const bodies = [
+    { notes: Array.from({ length: 100_000 }, () => 1) },
+    { notes: [{ ['k'.repeat(1_000_000)]: 1 }] },
+    { text: Array.from({ length: 100_000 }, () => 'x') },
+    `{"notes":[${'{"n":99999999999999999},'.repeat(50_000)}{}]}`
+  ]
+  for (const body of bodies) {
+    const { status, text } = await post(PATH, body)
+    t.equal(status, 400)
+    t.ok(text.length < 100_000, `${text.length} characters`)
+  }
+})
+
+t.test('a wrong field is found among many that are right', async t => {
+  const { post } = await serve(t, { services: [echo] })
+  const notes: object[] = Array.from({ length: 1000 }, () => ({ text: 'fine', notes: [{ text: 'fine' }] }))
+  notes.push({ notes: [{ text: 1 }] })
+  t.match(await post(PATH, { notes }), { status: 400, json: { detail: /^notes\[1000\]\.notes\[0\]\.text: / } })
+})
+
+t.test('a client that leaves before its handler runs starts none, and one that leaves after is noticed behind others', async t => {
+  const app = Fastify()
+  let arrived = 0
+  app.addHook('preHandler', async request => {
+    arrived++
+    if (request.headers['x-slow'] !== undefined) await sleep(150)
+  })
+  const signals: AbortSignal[] = []
+  const service = implement(Greeter, {
+    SayHello (_request, { signal }) {
+      signals.push(signal)
+      return new Promise(() => {})
+    }
+  })
+  const { url } = await serve(t, { services: [service] }, { app })
+  const { port } = new URL(url)
+  const head = (more = ''): string => `POST /grpc/greeter/sayhello HTTP/1.1\r\nhost: x\r\n${more}content-length: 0\r\n\r\n`
+
+  const early = connect(Number(port), '127.0.0.1')
+  early.write(head('x-slow: 1\r\n'))
+  await until(() => arrived === 1, 'the request')
+  early.destroy()
+  await sleep(250)
+  t.equal(signals.length, 0)
+
+  const pipelined = connect(Number(port), '127.0.0.1')
+  pipelined.write(head() + head())
+  await until(() => signals.length > 0, 'a call')
+  await sleep(50)
+  pipelined.destroy()
+  await until(() => signals.every(({ aborted }) => aborted), 'the aborts')
+  t.ok(signals.length > 0)
+})
+
+t.test('a header goes before grpc-metadata- of its name', async t => {
+  const service = implement(Greeter, { SayHello: (_request, { metadata }) => ({ message: [metadata.get('authorization'), metadata.get('other')].join(' and ') }) })
+  const { post } = await serve(t, { services: [service] })
+  const { json } = await post('/grpc/greeter/sayhello', {}, { 'grpc-metadata-authorization': 'forged', authorization: 'mine', 'grpc-metadata-other': 'x' })
+  t.equal(json.message, 'mine and x')
 })
