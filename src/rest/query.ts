@@ -4,9 +4,10 @@
  * @see https://github.com/googleapis/googleapis/blob/master/google/api/http.proto
  */
 import protobuf from 'protobufjs'
-import { badRequest, type FieldViolation } from '../errors.ts'
+import { badRequest } from '../errors.ts'
 import type { JsonReadOptions, JsonValue } from '../json/codec.ts'
 import { fieldOf, isWellKnown } from '../json/paths.ts'
+import { ViolationList } from '../json/violation-list.ts'
 
 type JsonObject = { [key: string]: JsonValue }
 
@@ -21,17 +22,17 @@ class QueryError extends Error {}
  */
 export function queryToJson (type: protobuf.Type, query: string, options: JsonReadOptions): JsonValue {
   const message: JsonObject = Object.create(null)
-  const violations: FieldViolation[] = []
+  const list = new ViolationList()
   const params = new URLSearchParams(query)
   for (const name of new Set(params.keys())) {
     try {
       bind(message, type, name.split('.'), params.getAll(name), options)
     } catch (error) {
       if (!(error instanceof QueryError)) throw error
-      violations.push({ field: name, description: error.message })
+      list.add(name, error.message)
     }
   }
-  if (violations.length > 0) throw badRequest(violations)
+  if (list.violations.length > 0) throw badRequest(list.violations)
   return message
 }
 
