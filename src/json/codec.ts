@@ -2,7 +2,7 @@
  * ProtoJSON: one reader and one writer per message type, made at start.
  *
  * Both go by bytes, so that a handler receives exactly what its own definition's `requestDeserialize` gives
- * over gRPC, whichever tool generated that definition.
+ * over gRPC, whichever tool generated that definition. Messages of plain scalars have a shorter way.
  *
  * @see https://protobuf.dev/programming-guides/json/
  */
@@ -10,6 +10,7 @@ import protobuf from 'protobufjs'
 import protojson from 'protobufjs/ext/protojson.js'
 import { badRequest, GrpcError } from '../errors.ts'
 import { status } from '../status.ts'
+import { plainReader, plainWriter } from './plain.ts'
 import { findLostPrecision, mayLosePrecision } from './precision.ts'
 import { findViolations } from './violations.ts'
 
@@ -49,8 +50,12 @@ export function compileReader (type: protobuf.Type, deserialize: (bytes: Buffer)
     }
   }
 
+  const readPlain = plainReader(type, deserialize)
+
   return {
     fromText (text) {
+      const message = readPlain?.(text)
+      if (message !== undefined) return message
       if (mayLosePrecision(text)) {
         const lost = findLostPrecision(type, parseJson(text))
         if (lost.length > 0) throw badRequest(lost)
@@ -73,5 +78,6 @@ function parseJson (text: string): JsonValue {
 
 export function compileWriter (type: protobuf.Type, serialize: (message: never) => Uint8Array): JsonWriter {
   const encode = serialize as (message: unknown) => Uint8Array
-  return message => protojson.toJsonString(type, type.decode(encode(message)))
+  const writePlain = plainWriter(type, serialize)
+  return message => writePlain?.(message as Record<string, unknown>) ?? protojson.toJsonString(type, type.decode(encode(message)))
 }

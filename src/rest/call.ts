@@ -6,9 +6,9 @@ import type { MetadataPosition } from '../call/headers.ts'
 import type { Status } from '../call/invocation.ts'
 import type { Logger } from '../call/logger.ts'
 import { ServerCall } from '../call/server-call.ts'
-import { cancelOnDisconnect, forgetCall } from './disconnect.ts'
 import type { JsonWriter } from '../json/codec.ts'
 import { status } from '../status.ts'
+import { cancelOnDisconnect, forgetCall } from './disconnect.ts'
 import type { HttpGateway } from './gateway.ts'
 import { sendError, sendStatus } from './reply.ts'
 import { requestIdOf } from './request-id.ts'
@@ -22,6 +22,9 @@ export interface UnaryRoute {
   readonly readRequest: (request: FastifyRequest) => unknown
   readonly write: JsonWriter
 }
+
+/** Fastify would add the charset by itself, with more work. */
+const JSON_TYPE = 'application/json; charset=utf-8'
 
 export class UnaryHttpCall extends ServerCall implements Exchange {
   readonly protocol = 'http'
@@ -119,7 +122,7 @@ export class UnaryHttpCall extends ServerCall implements Exchange {
       return sendStatus(this.#route.gateway, missing, this.#request, this.#reply)
     }
     if (ending.metadata != null) this.#setHeaders(ending.metadata, 'trailing')
-    this.#reply.header('x-request-id', this.requestId()).header('content-type', 'application/json').send(this.#body)
+    this.#reply.header('x-request-id', this.requestId()).header('content-type', JSON_TYPE).send(this.#body)
   }
 
   #setHeaders (metadata: Metadata, position: MetadataPosition): void {

@@ -19,7 +19,10 @@ export class HttpStatusError extends Error {
 /** Bodies are collected as they are: what they must be is decided by the route, once it is known. */
 export function collectBodies (scope: FastifyInstance): void {
   scope.removeAllContentTypeParsers()
-  scope.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
+  // Fastify finds a type that is named sooner than `*`.
+  for (const type of ['application/json', '*']) {
+    scope.addContentTypeParser(type, { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
+  }
 }
 
 /**
