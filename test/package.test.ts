@@ -25,7 +25,7 @@ cpSync(join(root, 'protos/helloworld.proto'), join(project, 'helloworld.proto'))
 
 const BODY = `
 const { Greeter } = loadProto('helloworld.proto')
-const gateway = new GrpcGateway({ services: [implement(Greeter, { SayHello: ({ name }) => { if (name === '') throw new GrpcError(status.INVALID_ARGUMENT, 'who?', { errorDetails: [{ '@type': 'google.rpc.ErrorInfo', reason: 'R' }] }); return { message: name } } })], port: 0 })
+const gateway = new GrpcGateway({ services: [implement(Greeter, { SayHello: ({ name }) => { if (name === '') throw new GrpcError(status.INVALID_ARGUMENT, 'who?', { errorDetails: [{ '@type': 'google.rpc.ErrorInfo', reason: 'R' }] }); return { message: name } }, SayHelloAgain: request => request })], port: 0 })
 async function main () {
   const app = await gateway.listen({ port: 0 })
   const url = 'http://127.0.0.1:' + app.server.address().port + '/grpc/greeter/sayhello'
