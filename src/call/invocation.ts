@@ -53,7 +53,7 @@ export class Invocation implements CallListener {
   readonly #bound: BoundMethod
   #state = OPEN
   #sink: RequestSink | undefined
-  #whenOver: Array<() => void> = []
+  #whenOver: Array<() => void> | undefined
   #request: unknown
 
   constructor (bound: BoundMethod, call: ServerInterceptingCallInterface, exchange: Exchange, receiveMetadata: () => Metadata = () => new Metadata()) {
@@ -71,6 +71,11 @@ export class Invocation implements CallListener {
     return this.#state === OPEN
   }
 
+  /** Whether the call is over, and nobody waits to hear of that. */
+  get isSettled (): boolean {
+    return this.#state === OVER && this.#whenOver === undefined
+  }
+
   /** Gives the messages of the request stream to a sink. */
   receiveBy (sink: RequestSink): void {
     this.#sink = sink
@@ -78,6 +83,7 @@ export class Invocation implements CallListener {
 
   /** Calls back when the call is over, be it answered, cancelled or past its deadline. */
   whenOver (callback: () => void): void {
+    this.#whenOver ??= []
     this.#whenOver.push(callback)
   }
 
@@ -182,7 +188,9 @@ export class Invocation implements CallListener {
   }
 
   #tellOver (): void {
-    for (const callback of this.#whenOver.splice(0)) callback()
+    const callbacks = this.#whenOver
+    this.#whenOver = undefined
+    callbacks?.forEach(callback => callback())
   }
 
   /** A code other than OK that the handler has set wins over what it returns. */
@@ -201,7 +209,8 @@ export class Invocation implements CallListener {
 
   #sendStatus (ending: Status): void {
     this.#leave()
-    this.call.sendStatus({ ...ending, details: statusText(String(ending.details)) })
+    const details = statusText(String(ending.details))
+    this.call.sendStatus(details === ending.details ? ending : { ...ending, details })
   }
 
   #leave (): void {

@@ -17,11 +17,16 @@ import type { CallListener, Status } from './invocation.ts'
 type ConnectionInfo = ReturnType<ServerInterceptingCallInterface['getConnectionInfo']>
 type MetricsRecorder = ReturnType<ServerInterceptingCallInterface['getMetricsRecorder']>
 
+/** A listener that may be done before it hears of the end. */
+interface Settling {
+  readonly isSettled: boolean
+}
+
 export abstract class ServerCall implements ServerInterceptingCallInterface {
   readonly #socket: Socket
   readonly #deadline: number = Infinity
   readonly #timer: NodeJS.Timeout | undefined
-  #listener: CallListener | undefined
+  #listener: (CallListener & Partial<Settling>) | undefined
   #metadataSent = false
   #over = false
 
@@ -56,7 +61,7 @@ export abstract class ServerCall implements ServerInterceptingCallInterface {
   }
 
   /** Makes `listener` hear of the end of the call, when what precedes has come to it by another way. */
-  listen (listener: CallListener): void {
+  listen (listener: CallListener & Settling): void {
     this.#listener = listener
   }
 
@@ -118,12 +123,12 @@ export abstract class ServerCall implements ServerInterceptingCallInterface {
     this.sendStatus({ code: status.DEADLINE_EXCEEDED, details: 'Deadline exceeded' })
   }
 
-  /** As in grpc-js, listeners hear of every end, on the next tick. */
+  /** As in grpc-js, listeners hear of every end, on the next tick; but for those that know of it and are done. */
   #finish (): void {
     this.#over = true
     clearTimeout(this.#timer)
     this.released()
-    if (this.#listener !== undefined) process.nextTick(notify, this.#listener)
+    if (this.#listener !== undefined && this.#listener.isSettled !== true) process.nextTick(notify, this.#listener)
   }
 
   getDeadline (): number {
