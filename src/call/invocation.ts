@@ -8,7 +8,7 @@ import type { Method } from '../schema/service.ts'
 import { status } from '../status.ts'
 import { CallContext, type Exchange } from './context.ts'
 import { statusText, type ErrorStatuses } from './error-status.ts'
-import type { OpenCalls } from './open-calls.ts'
+import type { OpenCall, OpenCalls } from './open-calls.ts'
 
 /** A status as `sendStatus` of a call takes it. */
 export type Status = Parameters<ServerInterceptingCallInterface['sendStatus']>[0]
@@ -47,7 +47,10 @@ const OPEN = 0
 const ANSWERED = 1
 const OVER = 2
 
-export class Invocation implements CallListener {
+export class Invocation implements CallListener, OpenCall {
+  previousCall: OpenCall | undefined = undefined
+  nextCall: OpenCall | undefined = undefined
+  isListed = false
   readonly context: CallContext
   readonly call: ServerInterceptingCallInterface
   readonly #bound: BoundMethod
@@ -121,7 +124,9 @@ export class Invocation implements CallListener {
     } else if (this.#request === undefined) {
       this.#end({ code: status.UNIMPLEMENTED, details: `Received no request message for ${this.method.path}, which takes one` })
     } else if (this.isOpen) {
-      this.receive(this.#request)
+      const request = this.#request
+      this.#request = undefined
+      this.receive(request)
     }
   }
 
@@ -215,6 +220,7 @@ export class Invocation implements CallListener {
 
   #leave (): void {
     this.#state = OVER
+    this.#sink = undefined
     this.#bound.openCalls.delete(this)
   }
 

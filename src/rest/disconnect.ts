@@ -6,11 +6,17 @@ interface Cancellable {
   cancel (): void
 }
 
+/** The open calls of an HTTP/1.1 connection: mostly one, and those that wait behind it when requests are pipelined. */
+interface Connection {
+  call: Cancellable | undefined
+  waiting: Set<Cancellable> | undefined
+}
+
 /**
- * The open calls of each HTTP/1.1 connection. Node.js says `close` of a response only while it is the one being
- * written, not of those that wait behind it; so it is the connection that is listened to, once for all its calls.
+ * Node.js says `close` of a response only while it is the one being written, not of those that wait behind it; so it
+ * is the connection that is listened to, once for all its calls.
  */
-const callsOf = new WeakMap<Socket, Set<Cancellable>>()
+const connections = new WeakMap<Socket, Connection>()
 
 export function isDisconnected ({ raw }: FastifyRequest, reply: FastifyReply): boolean {
   return raw.socket.destroyed === true || reply.raw.destroyed === true
@@ -18,19 +24,33 @@ export function isDisconnected ({ raw }: FastifyRequest, reply: FastifyReply): b
 
 export function cancelOnDisconnect (call: Cancellable, { raw }: FastifyRequest, reply: FastifyReply): void {
   if (raw.httpVersionMajor >= 2) {
-    reply.raw.once('close', () => call.cancel())
+    reply.raw.on('close', () => call.cancel())
     return
   }
-  let calls = callsOf.get(raw.socket)
-  if (calls === undefined) {
-    const opened = calls = new Set()
-    callsOf.set(raw.socket, opened)
-    raw.socket.once('close', () => { for (const call of [...opened]) call.cancel() })
+  const connection = connections.get(raw.socket) ?? watch(raw.socket)
+  if (connection.call === undefined) {
+    connection.call = call
+  } else {
+    connection.waiting ??= new Set()
+    connection.waiting.add(call)
   }
-  calls.add(call)
+}
+
+function watch (socket: Socket): Connection {
+  const connection: Connection = { call: undefined, waiting: undefined }
+  connections.set(socket, connection)
+  socket.once('close', () => {
+    const waiting = [...connection.waiting ?? []]
+    connection.call?.cancel()
+    for (const call of waiting) call.cancel()
+  })
+  return connection
 }
 
 /** The call is over. */
 export function forgetCall (call: Cancellable, { raw }: FastifyRequest): void {
-  callsOf.get(raw.socket)?.delete(call)
+  const connection = connections.get(raw.socket)
+  if (connection === undefined) return
+  if (connection.call === call) connection.call = undefined
+  else connection.waiting?.delete(call)
 }
