@@ -3,10 +3,10 @@
  * protocol. Its innermost interceptor hands each call to its `Invocation`, in place of grpc-js's own handling.
  */
 import { randomUUID } from 'node:crypto'
-import { Server, ServerCredentials, ServerInterceptingCall, type ChannelOptions, type Metadata, type ServerInterceptingCallInterface, type ServerInterceptor } from '@grpc/grpc-js'
+import { Server, ServerCredentials, type ServerInterceptingCall, type ChannelOptions, type Metadata, type ServerInterceptingCallInterface, type ServerInterceptor } from '@grpc/grpc-js'
 import type { Exchange } from '../call/context.ts'
 import type { TimeoutPolicy } from '../call/deadline.ts'
-import { Invocation, type CallListener } from '../call/invocation.ts'
+import { Invocation } from '../call/invocation.ts'
 import type { Logger } from '../call/logger.ts'
 import { clientRequestId } from '../call/request-id.ts'
 import type { ServedMethod, ServedService } from '../call/served-service.ts'
@@ -40,7 +40,7 @@ export class GrpcServer {
       interceptors: [
         ...policies.size > 0 ? [timeoutInterceptor(policies)] : [],
         ...options.interceptors,
-        ({ path }, call) => new HandedOverCall(methods.get(path)!, call, options.log)
+        ({ path }, call) => handedOver(methods.get(path)!, call, options.log)
       ]
     })
     for (const { method, definition } of methods.values()) this.#register(method.path, definition)
@@ -94,21 +94,18 @@ function handledByInvocation (): never {
   throw new Error('This call bypassed its interceptors')
 }
 
-/** Gives the call to an `Invocation` when grpc-js starts it. */
-class HandedOverCall extends ServerInterceptingCall {
-  readonly #start: () => void
-
-  constructor (method: ServedMethod, call: ServerInterceptingCallInterface, log: () => Logger) {
-    super(call)
-    this.#start = () => {
+/**
+ * Gives the call to an `Invocation` when grpc-js starts it, which is all that grpc-js does to the outermost call
+ * before its listener hears of anything.
+ */
+function handedOver (method: ServedMethod, call: ServerInterceptingCallInterface, log: () => Logger): ServerInterceptingCall {
+  const outermost: Pick<ServerInterceptingCall, 'start'> = {
+    start () {
       const invocation = new Invocation(method, call, new GrpcExchange(log))
       call.start(method.requestStream ? halfCloseAfterCancel(invocation) : invocation)
     }
   }
-
-  override start (_listener: CallListener): void {
-    this.#start()
-  }
+  return outermost as ServerInterceptingCall
 }
 
 class GrpcExchange implements Exchange {
