@@ -1,6 +1,6 @@
 /** Runs grpc-js server interceptors around a call of any protocol. */
 import { ServerInterceptingCall, type Metadata, type MethodDefinition, type ServerInterceptor, type ServerInterceptingCallInterface, type ServerMethodDefinition } from '@grpc/grpc-js'
-import type { ErrorStatus } from './error-status.ts'
+import type { ErrorStatuses } from './error-status.ts'
 import type { CallListener, Status } from './invocation.ts'
 import type { Logger } from './logger.ts'
 
@@ -22,7 +22,7 @@ export function intercept (
 /**
  * The same interceptor, whose throws end its call by their status. grpc-js lets them crash the process.
  */
-export function guardedInterceptor (interceptor: ServerInterceptor, errorStatus: (error: unknown) => ErrorStatus, log: () => Logger): ServerInterceptor {
+export function guardedInterceptor (interceptor: ServerInterceptor, errorStatus: ErrorStatuses, log: () => Logger): ServerInterceptor {
   return (descriptor, next) => {
     const fail = (error: unknown): void => {
       const { status, fault } = errorStatus(error)

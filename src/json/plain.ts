@@ -106,9 +106,8 @@ export function plainWriter (type: protobuf.Type, serialize: (message: never) =>
   const fields = plainFields(type)
   if (fields === undefined) return undefined
   const encode = serialize as (message: object) => Uint8Array
-  const sample = new Map<string, Scalar>()
   const entries = fields.map(plain => {
-    const { field, probe, unset } = plain
+    const { field, probe } = plain
     const property = [field.name, field.jsonName!, field.protoName!].find(name => {
       try {
         return type.toObject(type.decode(encode({ [name]: probe })))[field.name] === probe
@@ -116,10 +115,9 @@ export function plainWriter (type: protobuf.Type, serialize: (message: never) =>
         return false
       }
     })
-    sample.set(property ?? '', unset)
     return { ...plain, property, start: `${JSON.stringify(field.jsonName)}:` }
   })
-  if (sample.has('')) return undefined
+  if (entries.some(({ property }) => property === undefined)) return undefined
 
   return message => {
     let text = ''

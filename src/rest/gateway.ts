@@ -1,7 +1,7 @@
 /** What the HTTP side needs of a gateway, and how it finds that in a `GrpcGateway`. */
 import type { ServerInterceptor } from '@grpc/grpc-js'
 import type { TimeoutPolicy } from '../call/deadline.ts'
-import type { ErrorStatus } from '../call/error-status.ts'
+import type { ErrorStatuses } from '../call/error-status.ts'
 import type { HeaderMapper } from '../call/headers.ts'
 import type { Logger } from '../call/logger.ts'
 import type { ServedMethod, ServedService } from '../call/served-service.ts'
@@ -16,7 +16,7 @@ export interface HttpGateway {
   readonly services: readonly ServedService[]
   readonly interceptors: readonly ServerInterceptor[]
   readonly headers: HeaderMapper
-  readonly errorStatus: (error: unknown) => ErrorStatus
+  readonly errorStatus: ErrorStatuses
   readonly writeError: ErrorWriter
   /** The largest request body, in bytes. */
   readonly bodyLimit: number
