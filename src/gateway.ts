@@ -16,6 +16,7 @@ import { errorWriter } from './rest/error-body.ts'
 import { kHttpGateway, type HttpGateway, type Mountable } from './rest/gateway.ts'
 import { conventionRoutes, type MountedRoute } from './rest/routes.ts'
 import { serviceDescriber } from './schema/from-definition.ts'
+import { loadRoots } from './schema/load.ts'
 import type { MethodKind } from './schema/service.ts'
 
 /** One way to call an RPC over HTTP. */
@@ -85,8 +86,9 @@ export class GrpcGateway implements Mountable {
     const { path, httpMethods, interceptors, messageBytes, errors = {}, headers, tls, serverCredentials } = this.#options
     this.#log = options.logger ?? consoleLogger
     this.#options.serverCredentials = tls === undefined ? serverCredentials : tlsCredentials(tls)
-    const { services, types, errorStatus } = bindServices(collectRegistrations(options.services), {
+    const { services, types, statusDetails, errorStatus } = bindServices(collectRegistrations(options.services), {
       describe: serviceDescriber(options.protos, options.includeDirs),
+      typeRoots: options.types === undefined ? [] : loadRoots(options.types, { includeDirs: options.includeDirs }),
       errors,
       openCalls: this.#openCalls
     })
@@ -100,7 +102,8 @@ export class GrpcGateway implements Mountable {
       interceptors: this.#interceptors,
       headers: headerMapper(headers),
       errorStatus,
-      writeError: errorWriter(errors, types),
+      writeError: errorWriter(errors, statusDetails),
+      types,
       bodyLimit: messageBytes,
       jsonOptions: method => this.#settingsOf(method, 'json'),
       timeoutPolicy: method => this.#settingsOf(method, 'timeout'),

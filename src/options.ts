@@ -7,14 +7,14 @@ import type { Logger } from './call/logger.ts'
 import type { ServiceSource } from './call/registration.ts'
 import { configurationErrors } from './errors.ts'
 import type { TlsOptions } from './grpc/credentials.ts'
-import type { JsonReadOptions } from './json/codec.ts'
+import { HIGHEST_NESTING_LIMIT, type JsonOptions } from './json/options.ts'
 import type { ErrorBodyOptions } from './rest/error-body.ts'
 import type { ProtoSource } from './schema/load.ts'
 
 /** What can differ from method to method. */
 export interface MethodSettings {
   /** Overrides `json` for this method. */
-  json?: JsonReadOptions | undefined
+  json?: JsonOptions | undefined
   /** Overrides `timeout` for this method. */
   timeout?: TimeoutPolicy | undefined
 }
@@ -44,9 +44,11 @@ export interface GatewayOptions {
   channelOptions?: ChannelOptions | undefined
   /** .proto files or descriptor sets that describe definitions made by other generators than proto-loader. */
   protos?: ProtoSource | undefined
-  /** Folders in which `protos` and their imports are looked for. */
+  /** Folders in which `protos`, `types` and their imports are looked for. */
   includeDirs?: readonly string[] | undefined
-  json?: JsonReadOptions | undefined
+  /** Message types that a `google.protobuf.Any`, or an error's details, may hold, beside those in the files of the services. */
+  types?: ProtoSource | undefined
+  json?: JsonOptions | undefined
   errors?: ErrorPolicy & ErrorBodyOptions | undefined
   headers?: HeaderOptions | undefined
   timeout?: TimeoutPolicy | undefined
@@ -78,7 +80,8 @@ const CHECKS: Readonly<Record<keyof GatewayOptions, Check>> = {
   tls: (value: Record<string, unknown>) => isObject(value) ?? unknownMember(value, ['key', 'cert', 'ca', 'requireClientCert']),
   interceptors: (value: unknown) => Array.isArray(value) && value.every(item => typeof item === 'function') ? undefined : 'must be a list of functions',
   channelOptions: isObject,
-  protos: (value: unknown) => typeof value === 'string' || value instanceof URL || value instanceof Uint8Array || Array.isArray(value) ? undefined : 'must be a path, the bytes of a descriptor set, or a list of these',
+  protos: checkSource,
+  types: checkSource,
   includeDirs: (value: unknown) => Array.isArray(value) && value.every(item => typeof item === 'string') ? undefined : 'must be a list of folders',
   json: checkJson,
   errors: (value: Record<string, unknown>) => oneOf(value, { expose: ['none', 'message', 'stack'], format: ['problem', 'google.rpc', 'aip-193'], keepCode: [true, false], httpStatus: 'function' }),
@@ -99,6 +102,10 @@ const CHECKS: Readonly<Record<keyof GatewayOptions, Check>> = {
   logger: (value: Partial<Logger> | null) => typeof value?.child === 'function' && typeof value?.error === 'function' ? undefined : 'must be a logger like pino: debug, info, warn, error and child'
 }
 
+function checkSource (value: unknown): string | undefined {
+  return typeof value === 'string' || value instanceof URL || value instanceof Uint8Array || Array.isArray(value) ? undefined : 'must be a path, the bytes of a descriptor set, or a list of these'
+}
+
 function isString (value: unknown): string | undefined {
   return typeof value === 'string' && value !== '' ? undefined : 'must be a string'
 }
@@ -111,8 +118,26 @@ function isObject (value: unknown): string | undefined {
   return typeof value === 'object' && value !== null ? undefined : 'must be an object'
 }
 
+const SPACE = ': `space` must be a number of spaces, 0 to 10, or white space'
+const NESTING_LIMIT = `: \`nestingLimit\` must be a whole number, 1 to ${HIGHEST_NESTING_LIMIT}`
+
 function checkJson (value: Record<string, unknown>): string | undefined {
-  return oneOf(value, { unknownFields: ['reject', 'ignore'] })
+  const { space, nestingLimit } = value ?? {}
+  if (space !== undefined && !(typeof space === 'string' ? /^[ \t]*$/.test(space) : isWhole(space, 0, 10))) return SPACE
+  if (nestingLimit !== undefined && !isWhole(nestingLimit, 1, HIGHEST_NESTING_LIMIT)) return NESTING_LIMIT
+  return oneOf(value, {
+    unknownFields: ['reject', 'ignore'],
+    nestingLimit: 'number',
+    fieldNames: ['json', 'proto'],
+    emitDefaults: [true, false],
+    int64: ['string', 'number'],
+    enums: ['name', 'number'],
+    space: typeof space as 'number'
+  })
+}
+
+function isWhole (value: unknown, min: number, max: number): boolean {
+  return Number.isInteger(value) && (value as number) >= min && (value as number) <= max
 }
 
 function checkTimeout (value: Record<string, unknown>): string | undefined {

@@ -213,7 +213,7 @@ t.test('a message that does not fit its type is INTERNAL on both protocols, and 
   const logger = recordingLogger()
   const { client, post } = await serve(t, { services: [implement(Kinds, { Unary: () => ({ notes: 'none' as never }) })], logger })
   t.match(await client(Kinds).call('Unary', {}), { code: codes.INTERNAL, details: 'Error serializing response' })
-  t.match(await post('/grpc/kinds/unary', {}), { status: 500, json: { code: 13, detail: 'Error serializing response' } })
+  t.match(await post('/grpc/kinds/unary', {}), { status: 500, json: { code: 13, detail: 'The response test.Note is wrong at notes: expected a list, got "none"' } })
   const logged = logger.lines.filter(({ level }) => level === 'error')
   t.equal(logged.length, 2)
   for (const { fields } of logged) t.match(fields, { rpc: '/test.Kinds/Unary', err: { message: /notes/ } })

@@ -1,7 +1,7 @@
 /** What a client learns of an error: the status of whatever a handler throws, rejects with, emits or passes back. */
 import { Metadata, type StatusObject } from '@grpc/grpc-js'
 import { GrpcError } from '../errors.ts'
-import { encodeStatusDetails, type TypeRegistry } from '../json/status-details.ts'
+import type { StatusDetails } from '../json/status-details.ts'
 import { isStatusCode, status } from '../status.ts'
 
 export interface ErrorPolicy {
@@ -30,7 +30,7 @@ const CUT_MARK = '... [truncated]'
 export type ErrorStatuses = (error: unknown, given?: boolean) => ErrorStatus
 
 /** Makes the function that turns errors into statuses. */
-export function errorStatuses (options: ErrorPolicy, types: TypeRegistry): ErrorStatuses {
+export function errorStatuses (options: ErrorPolicy, statusDetails: StatusDetails): ErrorStatuses {
   const expose = options.expose ?? 'none'
   return (error, given = false) => {
     if (!isStatusError(error, given)) {
@@ -41,7 +41,7 @@ export function errorStatuses (options: ErrorPolicy, types: TypeRegistry): Error
     const metadata = error.metadata instanceof Metadata ? error.metadata.clone() : new Metadata()
     try {
       if (error instanceof GrpcError && error.errorDetails.length > 0) {
-        metadata.set(DETAILS_KEY, encodeStatusDetails(code, details, error.errorDetails, types))
+        metadata.set(DETAILS_KEY, statusDetails.encode(code, details, error.errorDetails))
       }
       return { status: { code, details, metadata }, fault: undefined }
     } catch (fault) {

@@ -1,7 +1,9 @@
 /** Services ready to be called: implementations bound to their definitions and models. */
 import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js'
+import type protobuf from 'protobufjs'
 import { configurationErrors, GrpcError } from '../errors.ts'
-import { TypeRegistry } from '../json/status-details.ts'
+import { StatusDetails } from '../json/status-details.ts'
+import { TypeRegistry } from '../json/type-registry.ts'
 import { methodNames, serviceNameOf } from '../schema/from-definition.ts'
 import type { Method, Service } from '../schema/service.ts'
 import { status } from '../status.ts'
@@ -26,14 +28,17 @@ export interface ServedService {
 
 export interface BindingOptions {
   readonly describe: (definition: ServiceDefinition) => Service
+  /** Where message types are looked for besides the files of the services. */
+  readonly typeRoots: readonly protobuf.Root[]
   readonly errors: ErrorPolicy
   readonly openCalls: OpenCalls
 }
 
 export interface ServedServices {
   readonly services: readonly ServedService[]
-  /** The message types of all these services. */
+  /** The message types of all these services, and those that were named beside them. */
   readonly types: TypeRegistry
+  readonly statusDetails: StatusDetails
   readonly errorStatus: ErrorStatuses
 }
 
@@ -47,11 +52,14 @@ export function bindServices (registrations: readonly Registration[], options: B
     byName.set(name, registration)
   }
   const described = registrations.map(registration => ({ registration, service: options.describe(registration.definition) }))
-  const types = new TypeRegistry(described.flatMap(({ service }) => service.methods.map(({ requestType }) => requestType.root)))
-  const errorStatus = errorStatuses(options.errors, types)
+  const roots = described.flatMap(({ service }) => service.methods.map(({ requestType }) => requestType.root))
+  const types = new TypeRegistry([...roots, ...options.typeRoots])
+  const statusDetails = new StatusDetails(types)
+  const errorStatus = errorStatuses(options.errors, statusDetails)
   return {
     services: described.map(({ registration, service }) => bindService(registration, service, options, errorStatus)),
     types,
+    statusDetails,
     errorStatus
   }
 }

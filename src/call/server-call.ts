@@ -9,6 +9,7 @@
 import type { TLSSocket } from 'node:tls'
 import type { Socket } from 'node:net'
 import { Metadata, type ServerInterceptingCallInterface } from '@grpc/grpc-js'
+import { GrpcError } from '../errors.ts'
 import { status } from '../status.ts'
 import type { AuthContext } from './context.ts'
 import { LONGEST_TIMER } from './deadline.ts'
@@ -89,7 +90,7 @@ export abstract class ServerCall implements ServerInterceptingCallInterface {
     try {
       serialized = this.serialize(message)
     } catch (error) {
-      this.sendStatus({ code: status.INTERNAL, details: 'Error serializing response' })
+      this.sendStatus({ code: status.INTERNAL, details: error instanceof GrpcError ? error.details : 'Error serializing response' })
       this.report(error, 'The response does not fit its message type')
       return
     }

@@ -1,25 +1,37 @@
 /**
  * ProtoJSON: one reader and one writer per message type, made at start.
  *
- * Both go by bytes, so that a handler receives exactly what its own definition's `requestDeserialize` gives
- * over gRPC, whichever tool generated that definition. Messages of plain scalars have a shorter way.
+ * Where it is known how messages look to handlers, JSON and message are converted into each other. Elsewhere they go
+ * by bytes, through the definition's own codec, whichever tool generated it: a handler gets exactly what it gets
+ * over gRPC.
  *
  * @see https://protobuf.dev/programming-guides/json/
  */
-import protobuf from 'protobufjs'
-import protojson from 'protobufjs/ext/protojson.js'
+import { isDeepStrictEqual } from 'node:util'
+import type protobuf from 'protobufjs'
 import { badRequest, GrpcError } from '../errors.ts'
 import { status } from '../status.ts'
-import { plainReader, plainWriter } from './plain.ts'
-import { findLostPrecision, mayLosePrecision } from './precision.ts'
-import { findViolations } from './violations.ts'
+import { detectShape } from './detect-shape.ts'
+import { mayHaveDuplicates, parseExactly } from './exact-json.ts'
+import { mayGenerate } from './generated-code.ts'
+import { indent } from './indent.ts'
+import { DEFAULT_NESTING_LIMIT, type JsonReadOptions, type JsonWriteOptions } from './options.ts'
+import { messageAt, placesIn, probesOf } from './probes.ts'
+import { generateReader } from './reader/generated.ts'
+import { MessageReaders } from './reader/messages.ts'
+import { Reading, type ValueReader } from './reader/reading.ts'
+import { wireShape, type Shape } from './shape.ts'
+import { TypeRegistry } from './type-registry.ts'
+import type { JsonValue } from './value.ts'
+import { generateWriter } from './writer/generated.ts'
+import { MessageWriters } from './writer/messages.ts'
+import { Writing } from './writer/writing.ts'
 
-/** Any value that JSON.parse gives. */
-export type JsonValue = null | boolean | number | string | JsonValue[] | { [key: string]: JsonValue }
-
-export interface JsonReadOptions {
-  /** What to do with a member that is no field of the message. Default `reject`. */
-  unknownFields?: 'reject' | 'ignore' | undefined
+/** The codec that a definition has for a message type. */
+export interface MessageCodec {
+  readonly type: protobuf.Type
+  readonly deserialize: (bytes: Buffer) => unknown
+  readonly serialize: (message: never) => Uint8Array
 }
 
 /** Turns JSON into the object that a handler receives. */
@@ -30,54 +42,121 @@ export interface JsonReader {
   fromValue (value: JsonValue): unknown
 }
 
-/** Turns the object that a handler returns into JSON text. */
+/**
+ * Turns the object that a handler returns into JSON text.
+ *
+ * @throws GrpcError INTERNAL, naming the field that does not have its type
+ */
 export type JsonWriter = (message: unknown) => string
 
-export function compileReader (type: protobuf.Type, deserialize: (bytes: Buffer) => unknown, options: JsonReadOptions = {}): JsonReader {
-  const readOptions = { ignoreUnknownFields: options.unknownFields === 'ignore' }
+export function compileReader (codec: MessageCodec, options: JsonReadOptions, types: TypeRegistry): JsonReader {
+  const shape = shapeOf(codec)
+  const { type } = codec
+  const readers = new MessageReaders(shape ?? wireShape, {
+    ignoreUnknown: options.unknownFields === 'ignore', nestingLimit: options.nestingLimit ?? DEFAULT_NESTING_LIMIT
+  }, types)
+  const read = readers.of(type)
+  const fast = mayGenerate ? generateReader(type, readers) : read
+  const finish = shape !== undefined ? (message: unknown) => message : byBytes(codec)
 
-  function read (parse: () => protobuf.Message, json: () => JsonValue): unknown {
-    let message
-    try {
-      message = parse()
-    } catch (error) {
-      throw badRequest(findViolations(type, json(), readOptions, error as Error))
+  return {
+    fromText (text) {
+      return finish(readText(text, fast, read))
+    },
+    fromValue (value) {
+      return finish(readAll(value, read, new Reading()))
     }
+  }
+}
+
+/** What a number must look like for JSON.parse to make another integer of it. */
+const MAY_LOSE_DIGITS = /\d{16}|\d{14}\.\d|\.\d{14,}[eE]/
+
+/**
+ * @param fast refuses whatever it has not been made for
+ * @param exact says what is wrong
+ */
+function readText (text: string, fast: ValueReader, exact: ValueReader): unknown {
+  const json = tryParse(text)
+  if (json !== undefined) {
+    const reading = new Reading()
+    const message = fast(json, reading)
+    if (message !== undefined && reading.violations.length === 0 &&
+      !(reading.mayBeRounded && MAY_LOSE_DIGITS.test(text)) && !mayHaveDuplicates(text, json, reading.members)) return message
+  }
+  const parsed = parseExactly(text)
+  return readAll(parsed.value, exact, new Reading(parsed))
+}
+
+function tryParse (text: string): JsonValue | undefined {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+function readAll (json: JsonValue, read: ValueReader, reading: Reading): unknown {
+  const message = read(json, reading)
+  if (reading.violations.length > 0) throw badRequest(reading.violations)
+  return message
+}
+
+function byBytes ({ type, deserialize }: MessageCodec): (message: unknown) => unknown {
+  return message => {
     try {
-      return deserialize(type.encode(message).finish() as Buffer)
+      return deserialize(type.encode(message as protobuf.Message).finish() as Buffer)
     } catch (cause) {
       throw new GrpcError(status.INTERNAL, 'Error deserializing request', { cause }) // as grpc-js has it
     }
   }
+}
 
-  const readPlain = plainReader(type, deserialize)
+export function compileWriter (codec: MessageCodec, options: JsonWriteOptions, types: TypeRegistry): JsonWriter {
+  const shape = shapeOf(codec)
+  const { type } = codec
+  const serialize = codec.serialize as (message: unknown) => Uint8Array
+  const writers = new MessageWriters(shape ?? wireShape, options, types)
+  const exact = writers.of(type)
+  const fast = mayGenerate ? generateWriter(type, writers) : exact
+  const typeName = type.fullName.slice(1)
 
-  return {
-    fromText (text) {
-      const message = readPlain?.(text)
-      if (message !== undefined) return message
-      if (mayLosePrecision(text)) {
-        const lost = findLostPrecision(type, parseJson(text))
-        if (lost.length > 0) throw badRequest(lost)
-      }
-      return read(() => protojson.fromJsonString(type, text, readOptions), () => parseJson(text))
-    },
-    fromValue (value) {
-      return read(() => protojson.fromJson(type, value, readOptions), () => value)
+  function write (message: unknown): string {
+    try {
+      return fast(message, new Writing(typeName))
+    } catch {
+      return exact(message, new Writing(typeName))
     }
   }
+
+  const toText = shape !== undefined ? write : (message: unknown) => write(type.toObject(type.decode(serialize(message))))
+  const { space } = options
+  return space === undefined || space === 0 || space === '' ? toText : message => indent(toText(message), space)
 }
 
-function parseJson (text: string): JsonValue {
+/** @returns undefined when messages have to go by bytes */
+function shapeOf (codec: MessageCodec): Shape | undefined {
+  const shape = detectShape(codec.type, codec.deserialize)
+  return shape !== undefined && isProven(shape, codec) ? shape : undefined
+}
+
+/** Whether every field of every type in the message is converted just as by bytes. */
+function isProven (shape: Shape, { type, deserialize, serialize }: MessageCodec): boolean {
+  const types = new TypeRegistry()
+  const options = { ignoreUnknown: false, nestingLimit: Infinity }
+  const read = new MessageReaders(shape, options, types).of(type)
+  const write = new MessageWriters(shape, {}, types).of(type)
+  const writeDecoded = new MessageWriters(wireShape, {}, types).of(type)
+  const decodedText = (bytes: Uint8Array): string => writeDecoded(type.toObject(type.decode(bytes)), new Writing(''))
   try {
-    return JSON.parse(text)
-  } catch (error) {
-    throw badRequest([{ field: '', description: `The request body is not valid JSON: ${(error as Error).message}` }])
+    return placesIn(type).every(place => probesOf(place.type).every(probe => {
+      const bytes = type.encode(messageAt(place, probe)).finish()
+      const text = decodedText(bytes)
+      const seen = deserialize(bytes as Buffer)
+      return isDeepStrictEqual(read(JSON.parse(text), new Reading()), seen) &&
+        write(seen, new Writing('')) === decodedText((serialize as (message: unknown) => Uint8Array)(seen))
+    }))
+  } catch {
+    return false
   }
-}
-
-export function compileWriter (type: protobuf.Type, serialize: (message: never) => Uint8Array): JsonWriter {
-  const encode = serialize as (message: unknown) => Uint8Array
-  const writePlain = plainWriter(type, serialize)
-  return message => writePlain?.(message as Record<string, unknown>) ?? protojson.toJsonString(type, type.decode(encode(message)))
 }

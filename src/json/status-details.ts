@@ -3,88 +3,64 @@
  *
  * @see https://github.com/googleapis/googleapis/blob/master/google/rpc/status.proto
  */
-import protobuf from 'protobufjs'
-import protojson from 'protobufjs/ext/protojson.js'
+import type protobuf from 'protobufjs'
 import type { ErrorDetail } from '../errors.ts'
-import { bundledProto } from '../schema/proto-files.ts'
-import type { JsonValue } from './codec.ts'
+import { DEFAULT_NESTING_LIMIT } from './options.ts'
+import { MessageReaders } from './reader/messages.ts'
+import { Reading } from './reader/reading.ts'
+import { wireShape } from './shape.ts'
+import type { TypeRegistry } from './type-registry.ts'
+import type { JsonValue } from './value.ts'
+import { MessageWriters } from './writer/messages.ts'
+import { Writing } from './writer/writing.ts'
 
 const TYPE_URL_PREFIX = 'type.googleapis.com/'
 
 interface PackedMessage { type_url: string, value: Uint8Array }
 
-/** Finds message types by name: in the files of the services that are served, in google.rpc and google.protobuf. */
-export class TypeRegistry {
-  readonly #roots: Set<protobuf.Root>
+/** Reads and writes details with the types of a registry. */
+export class StatusDetails {
+  readonly #readers: MessageReaders
+  readonly #writers: MessageWriters
+  readonly #status: protobuf.Type
+  readonly #any: protobuf.Type
 
-  constructor (roots: Iterable<protobuf.Root> = []) {
-    this.#roots = new Set([...roots, googleTypes()])
+  constructor (types: TypeRegistry) {
+    this.#readers = new MessageReaders(wireShape, { ignoreUnknown: false, nestingLimit: DEFAULT_NESTING_LIMIT }, types)
+    this.#writers = new MessageWriters(wireShape, {}, types)
+    this.#status = types.find('google.rpc.Status')!
+    this.#any = types.find('google.protobuf.Any')!
   }
 
-  find (name: string): protobuf.Type | undefined {
-    for (const root of this.#roots) {
-      const found = root.lookup(`.${name}`, protobuf.Type)
-      // protobufjs takes a type of that name in another package too.
-      if (found?.fullName === `.${name}`) return found as protobuf.Type
+  /**
+   * Serializes a `google.rpc.Status`, the value of `grpc-status-details-bin`.
+   *
+   * @throws Error when a detail names a type that the registry lacks, or does not have that type's form
+   */
+  encode (code: number, message: string, details: readonly ErrorDetail[]): Buffer {
+    return this.#status.encode(this.#status.create({ code, message, details: details.map(detail => this.#pack(detail)) })).finish() as Buffer
+  }
+
+  /** The details of a serialized `google.rpc.Status` as JSON; what cannot be decoded becomes `@type` and base64. */
+  decode (bytes: Uint8Array): JsonValue[] {
+    const { details } = this.#status.decode(bytes) as unknown as { details: Array<Partial<PackedMessage>> }
+    return details.map(({ type_url: url = '', value = new Uint8Array() }) => this.#unpack({ type_url: url, value }))
+  }
+
+  #pack (detail: ErrorDetail): object {
+    const { '@type': name, ...fields } = detail
+    const reading = new Reading()
+    const packed = this.#readers.of(this.#any)({ '@type': name.includes('/') ? name : TYPE_URL_PREFIX + name, ...fields }, reading)
+    const [violation] = reading.violations
+    if (violation !== undefined) throw new Error(`The error detail ${name} is wrong${violation.field === '' ? '' : ` at ${violation.field}`}: ${violation.description}`)
+    return packed as object
+  }
+
+  #unpack (packed: PackedMessage): JsonValue {
+    try {
+      return JSON.parse(this.#writers.of(this.#any)(packed, new Writing('google.protobuf.Any')))
+    } catch {
+      return { '@type': packed.type_url, value: Buffer.from(packed.value).toString('base64') }
     }
-    return undefined
   }
-}
-
-const GOOGLE_FILES = [
-  'google/rpc/status.proto', 'google/rpc/error_details.proto', 'google/protobuf/empty.proto', 'google/protobuf/field_mask.proto',
-  'google/protobuf/struct.proto', 'google/protobuf/timestamp.proto', 'google/protobuf/wrappers.proto'
-]
-
-let google: protobuf.Root | undefined
-
-function googleTypes (): protobuf.Root {
-  if (google === undefined) {
-    google = new protobuf.Root()
-    google.resolvePath = (_importer, file) => protobuf.common.get(file) === null ? bundledProto(file) : file
-    google.loadSync(GOOGLE_FILES)
-    google.resolveAll()
-  }
-  return google
-}
-
-/**
- * Serializes a `google.rpc.Status`, the value of `grpc-status-details-bin`.
- *
- * @throws Error when a detail names a type that the registry lacks, or does not have that type's form
- */
-export function encodeStatusDetails (code: number, message: string, details: readonly ErrorDetail[], types: TypeRegistry): Buffer {
-  const status = types.find('google.rpc.Status')!
-  return status.encode(status.create({ code, message, details: details.map(detail => pack(detail, types)) })).finish() as Buffer
-}
-
-/** The details of a serialized `google.rpc.Status` as JSON; a type that the registry lacks becomes `@type` and base64. */
-export function decodeStatusDetails (bytes: Uint8Array, types: TypeRegistry): JsonValue[] {
-  const status = types.find('google.rpc.Status')!
-  const { details } = status.decode(bytes) as unknown as { details: Array<Partial<PackedMessage>> }
-  return details.map(({ type_url: url = '', value = new Uint8Array() }) => unpack({ type_url: url, value }, types))
-}
-
-function pack ({ '@type': name, ...fields }: ErrorDetail, types: TypeRegistry): PackedMessage {
-  const typeName = name.slice(name.lastIndexOf('/') + 1)
-  const type = types.find(typeName)
-  if (type === undefined) throw new Error(`No message type ${typeName} is known, which an error detail names`)
-  const json = type.fullName.startsWith('.google.protobuf.') ? fields.value : fields
-  return {
-    type_url: name.includes('/') ? name : TYPE_URL_PREFIX + typeName,
-    value: type.encode(protojson.fromJson(type, json)).finish()
-  }
-}
-
-function unpack ({ type_url: url, value }: PackedMessage, types: TypeRegistry): JsonValue {
-  const type = types.find(url.slice(url.lastIndexOf('/') + 1))
-  try {
-    if (type !== undefined) {
-      const json = protojson.toJson(type, type.decode(value))
-      return type.fullName.startsWith('.google.protobuf.') ? { '@type': url, value: json } : { '@type': url, ...json }
-    }
-  } catch {
-    // A detail that does not decode by its own type is passed on as it came.
-  }
-  return { '@type': url, value: Buffer.from(value).toString('base64') }
 }

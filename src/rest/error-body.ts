@@ -1,8 +1,8 @@
 /** A gRPC status as an HTTP error: status line and JSON body, in one of three forms. */
 import type { Metadata } from '@grpc/grpc-js'
 import { DETAILS_KEY } from '../call/error-status.ts'
-import type { JsonValue } from '../json/codec.ts'
-import { decodeStatusDetails, type TypeRegistry } from '../json/status-details.ts'
+import type { StatusDetails } from '../json/status-details.ts'
+import type { JsonValue } from '../json/value.ts'
 import { httpStatus, statusName } from '../status.ts'
 
 export interface ErrorBodyOptions {
@@ -34,7 +34,7 @@ interface GrpcStatus {
 /** @param http the HTTP status to answer with, where it is not that of the code */
 export type ErrorWriter = (status: GrpcStatus, http?: number) => HttpError
 
-export function errorWriter (options: ErrorBodyOptions, types: TypeRegistry): ErrorWriter {
+export function errorWriter (options: ErrorBodyOptions, statusDetails: StatusDetails): ErrorWriter {
   const format = options.format ?? 'problem'
   const contentType = format === 'problem' ? 'application/problem+json' : 'application/json'
   const bodyOf = BODIES[format]
@@ -42,7 +42,7 @@ export function errorWriter (options: ErrorBodyOptions, types: TypeRegistry): Er
   return ({ code, details, metadata }, http = errorStatusOr(statusOf?.(code), httpStatus(code))) => ({
     status: http,
     contentType,
-    body: JSON.stringify(bodyOf(http, code, details, detailsOf(metadata, types)))
+    body: JSON.stringify(bodyOf(http, code, details, detailsOf(metadata, statusDetails)))
   })
 }
 
@@ -63,11 +63,11 @@ function unlessEmpty (details: JsonValue[]): { details?: JsonValue[] } {
   return details.length > 0 ? { details } : {}
 }
 
-function detailsOf (metadata: Metadata | null | undefined, types: TypeRegistry): JsonValue[] {
+function detailsOf (metadata: Metadata | null | undefined, statusDetails: StatusDetails): JsonValue[] {
   const bytes = metadata?.get(DETAILS_KEY)[0]
   if (!(bytes instanceof Uint8Array)) return []
   try {
-    return decodeStatusDetails(bytes, types)
+    return statusDetails.decode(bytes)
   } catch {
     return [{ '@type': 'type.googleapis.com/google.rpc.Status', value: Buffer.from(bytes).toString('base64') }]
   }

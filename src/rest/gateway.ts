@@ -5,7 +5,8 @@ import type { ErrorStatuses } from '../call/error-status.ts'
 import type { HeaderMapper } from '../call/headers.ts'
 import type { Logger } from '../call/logger.ts'
 import type { ServedMethod, ServedService } from '../call/served-service.ts'
-import type { JsonReadOptions } from '../json/codec.ts'
+import type { JsonOptions } from '../json/options.ts'
+import type { TypeRegistry } from '../json/type-registry.ts'
 import type { ErrorWriter } from './error-body.ts'
 
 export interface HttpGateway {
@@ -20,7 +21,9 @@ export interface HttpGateway {
   readonly writeError: ErrorWriter
   /** The largest request body, in bytes. */
   readonly bodyLimit: number
-  jsonOptions (method: ServedMethod): JsonReadOptions
+  /** What a `google.protobuf.Any` may hold. */
+  readonly types: TypeRegistry
+  jsonOptions (method: ServedMethod): JsonOptions
   timeoutPolicy (method: ServedMethod): TimeoutPolicy
   /** False from the beginning of a shutdown to the next startup. */
   acceptsCalls (): boolean

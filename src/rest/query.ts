@@ -5,8 +5,9 @@
  */
 import protobuf from 'protobufjs'
 import { badRequest } from '../errors.ts'
-import type { JsonReadOptions, JsonValue } from '../json/codec.ts'
-import { fieldOf, isWellKnown } from '../json/paths.ts'
+import { fieldsByName, isWellKnown } from '../json/fields.ts'
+import type { JsonReadOptions } from '../json/options.ts'
+import type { JsonValue } from '../json/value.ts'
 import { ViolationList } from '../json/violation-list.ts'
 
 type JsonObject = { [key: string]: JsonValue }
@@ -40,7 +41,7 @@ function bind (message: JsonObject, type: protobuf.Type, path: readonly string[]
   let target = message
   let owner = type
   for (const [i, name] of path.entries()) {
-    const field = fieldOf(owner, name)
+    const field = fieldsByName(owner).get(name)
     if (field === undefined) {
       if (options.unknownFields === 'ignore') return
       throw new QueryError(`${owner.fullName.slice(1)} has no field ${JSON.stringify(name)}`)

@@ -3,7 +3,8 @@ import { isUtf8 } from 'node:buffer'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type protobuf from 'protobufjs'
 import { badRequest } from '../errors.ts'
-import type { JsonReader, JsonReadOptions } from '../json/codec.ts'
+import type { JsonReader } from '../json/codec.ts'
+import type { JsonReadOptions } from '../json/options.ts'
 import { queryToJson } from './query.ts'
 
 /** An error whose HTTP status says more than that of its gRPC code. */

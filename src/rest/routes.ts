@@ -68,7 +68,7 @@ type RouteHandler = (request: FastifyRequest, reply: FastifyReply) => void
 
 function unaryHandler (gateway: HttpGateway, method: ServedMethod, template: string): RouteHandler {
   const { requestType, responseType, path: rpc } = method.method
-  const { requestDeserialize, responseSerialize } = method.definition
+  const { requestDeserialize, requestSerialize, responseDeserialize, responseSerialize } = method.definition
   const jsonOptions = gateway.jsonOptions(method)
   const timeoutPolicy = gateway.timeoutPolicy(method)
   const { interceptors, headers } = gateway
@@ -77,8 +77,8 @@ function unaryHandler (gateway: HttpGateway, method: ServedMethod, template: str
     gateway,
     template,
     rpc,
-    readRequest: requestReader(requestType, compileReader(requestType, requestDeserialize, jsonOptions), jsonOptions),
-    write: compileWriter(responseType, responseSerialize)
+    readRequest: requestReader(requestType, compileReader({ type: requestType, deserialize: requestDeserialize, serialize: requestSerialize }, jsonOptions, gateway.types), jsonOptions),
+    write: compileWriter({ type: responseType, deserialize: responseDeserialize, serialize: responseSerialize }, jsonOptions, gateway.types)
   }
 
   return (request, reply) => {

@@ -96,7 +96,8 @@ export function loadServices (source: ProtoSource, options: LoadOptions): protob
   return [...byName.values()]
 }
 
-function loadRoots (source: ProtoSource, options: LoadOptions): protobuf.Root[] {
+/** The reflection of all files of the source. Types are resolved. */
+export function loadRoots (source: ProtoSource, options: LoadOptions): protobuf.Root[] {
   const find = protoFinder(options.includeDirs ?? [])
   const protoFiles: string[] = []
   const roots: protobuf.Root[] = []

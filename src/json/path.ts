@@ -1,0 +1,20 @@
+/** JSON paths: where in a document a value lies, as in `items[3].labels["x y"].price`. */
+
+/** The key of a map entry, in contrast to the name of a field. */
+export class MapKey {
+  readonly key: string
+
+  constructor (key: string) {
+    this.key = key
+  }
+}
+
+export type PathStep = string | number | MapKey
+
+export function formatPath (path: readonly PathStep[]): string {
+  return path.reduce<string>((text, step) => {
+    if (typeof step === 'number') return `${text}[${step}]`
+    if (step instanceof MapKey) return `${text}[${JSON.stringify(step.key)}]`
+    return text === '' ? step : `${text}.${step}`
+  }, '')
+}

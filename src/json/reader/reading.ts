@@ -1,0 +1,62 @@
+/** The state of reading one JSON document: where the reader is, and what it has found to be wrong. */
+import type { FieldViolation } from '../../errors.ts'
+import { exactKey, type ExactJson } from '../exact-json.ts'
+import { formatPath, type PathStep } from '../path.ts'
+import { shortForm, type JsonObject } from '../value.ts'
+import { ViolationList } from '../violation-list.ts'
+
+/**
+ * Reads a value that is not null, in the form that handlers see. `undefined` means that there is nothing to set: the
+ * value was refused, or is to be ignored.
+ */
+export type ValueReader = (json: unknown, reading: Reading) => unknown
+
+export class Reading {
+  /** How many members the objects read so far have. */
+  members = 0
+  /** How many messages are open. */
+  depth = 0
+  /** Whether a number was taken for a 64-bit integer of which JSON.parse may have cut a fraction. */
+  mayBeRounded = false
+  readonly path: PathStep[] = []
+  readonly #exact: ExactJson | undefined
+  #violations: ViolationList | undefined
+
+  constructor (exact?: ExactJson) {
+    this.#exact = exact
+  }
+
+  get violations (): readonly FieldViolation[] {
+    return this.#violations?.violations ?? []
+  }
+
+  /** No more violations are taken: what is left need not be read. */
+  get isFull (): boolean {
+    return this.#violations?.isFull === true
+  }
+
+  /** @param expected goes on from the word `expected` */
+  refuse (expected: string, json: unknown): undefined {
+    return this.refuseBecause(`expected ${expected}, got ${shortForm(json)}`)
+  }
+
+  refuseBecause (description: string): undefined {
+    this.#violations ??= new ViolationList()
+    this.#violations.add(formatPath(this.path), description)
+    return undefined
+  }
+
+  /** Refuses members that the text has more than once. */
+  refuseDuplicates (object: JsonObject, stepTo: (name: string) => PathStep): void {
+    for (const name of this.#exact?.duplicates.get(object) ?? []) {
+      this.path.push(stepTo(name))
+      this.refuseBecause('the member is given more than once')
+      this.path.pop()
+    }
+  }
+
+  /** Whether the number at this place is an integer only because digits of it were lost. */
+  isRounded (): boolean {
+    return this.#exact !== undefined && this.#exact.rounded.size > 0 && this.#exact.rounded.has(exactKey(this.path))
+  }
+}

@@ -1,0 +1,50 @@
+/** Finds message types by name, for what is packed in a `google.protobuf.Any`. */
+import protobuf from 'protobufjs'
+import { bundledProto } from '../schema/proto-files.ts'
+
+/** In the files of the services that are served, in those of the option `types`, in google.rpc and google.protobuf. */
+export class TypeRegistry {
+  readonly #roots: Set<protobuf.Root>
+  readonly #found = new Map<string, protobuf.Type>()
+
+  constructor (roots: Iterable<protobuf.Root> = []) {
+    this.#roots = new Set([...roots, googleTypes()])
+  }
+
+  /** @param name a full name without a dot before it */
+  find (name: string): protobuf.Type | undefined {
+    const known = this.#found.get(name)
+    if (known !== undefined) return known
+    for (const root of this.#roots) {
+      const found = root.lookup(`.${name}`, protobuf.Type) as protobuf.Type | null
+      // protobufjs takes a type of that name in another package too.
+      if (found === null || found.fullName !== `.${name}`) continue
+      this.#found.set(name, found)
+      return found
+    }
+    return undefined
+  }
+}
+
+/** The name of the type that a URL such as `type.googleapis.com/google.rpc.Status` ends with. */
+export function typeNameOf (url: string): string {
+  return url.slice(url.lastIndexOf('/') + 1)
+}
+
+const GOOGLE_FILES = [
+  'google/rpc/status.proto', 'google/rpc/error_details.proto', 'google/protobuf/any.proto', 'google/protobuf/duration.proto',
+  'google/protobuf/empty.proto', 'google/protobuf/field_mask.proto', 'google/protobuf/struct.proto',
+  'google/protobuf/timestamp.proto', 'google/protobuf/wrappers.proto'
+]
+
+let google: protobuf.Root | undefined
+
+function googleTypes (): protobuf.Root {
+  if (google === undefined) {
+    google = new protobuf.Root()
+    google.resolvePath = (_importer, file) => protobuf.common.get(file) === null ? bundledProto(file) : file
+    google.loadSync(GOOGLE_FILES)
+    google.resolveAll()
+  }
+  return google
+}

@@ -1,0 +1,30 @@
+/** JSON text of strings and numbers. */
+
+// eslint-disable-next-line no-control-regex
+const TO_ESCAPE = /["\\\u0000-\u001f\ud800-\udfff]/
+
+/** A JSON string. What is no valid Unicode gets the replacement character, as in protobuf's own bytes. */
+export function quote (text: string): string {
+  return TO_ESCAPE.test(text) ? JSON.stringify(text.toWellFormed()) : `"${text}"`
+}
+
+/** A double; JSON.stringify would write `0` for -0, and null for what is not finite. */
+export function doubleText (value: number): string {
+  if (value === 0) return Object.is(value, -0) ? '-0' : '0'
+  return Number.isFinite(value) ? String(value) : `"${value}"`
+}
+
+/** More digits than a float tells apart. */
+const MOST_FLOAT_DIGITS = 9
+
+/** A float: not all the digits of the double that holds it, but as many as tell it from other floats. */
+export function floatText (value: number): string {
+  const text = doubleText(value)
+  if (text.length <= MOST_FLOAT_DIGITS || text.startsWith('"')) return text
+  const float = Math.fround(value)
+  for (let digits = 6; digits < MOST_FLOAT_DIGITS; digits++) {
+    const short = Number(value.toPrecision(digits))
+    if (Math.fround(short) === float) return String(short)
+  }
+  return String(Number(value.toPrecision(MOST_FLOAT_DIGITS)))
+}

@@ -1,0 +1,34 @@
+/** The ProtoJSON codec that the conformance suite judges. */
+import type protobuf from 'protobufjs'
+import { compileReader, compileWriter, type JsonReader, type JsonWriter, type MessageCodec } from '../../src/json/codec.ts'
+import { TypeRegistry } from '../../src/json/type-registry.ts'
+
+const readers = new Map<string, JsonReader>()
+const writers = new Map<string, JsonWriter>()
+
+/** A codec that looks to its user as protobufjs' `toObject` does. */
+function codecOf (type: protobuf.Type): MessageCodec {
+  return {
+    type,
+    deserialize: bytes => type.toObject(type.decode(bytes)),
+    serialize: (message: protobuf.Message) => type.encode(type.fromObject(message)).finish()
+  }
+}
+
+/**
+ * @returns what `type.encode` takes
+ * @throws when the text is no JSON of the type
+ */
+export function fromJson (type: protobuf.Type, text: string, { ignoreUnknownFields }: { ignoreUnknownFields: boolean }): object {
+  const key = `${type.fullName} ${ignoreUnknownFields}`
+  const reader = readers.get(key) ?? compileReader(codecOf(type), { unknownFields: ignoreUnknownFields ? 'ignore' : 'reject' }, new TypeRegistry([type.root]))
+  readers.set(key, reader)
+  return type.fromObject(reader.fromText(text) as object)
+}
+
+/** @throws when the message has no JSON */
+export function toJson (type: protobuf.Type, message: object): string {
+  const writer = writers.get(type.fullName) ?? compileWriter(codecOf(type), {}, new TypeRegistry([type.root]))
+  writers.set(type.fullName, writer)
+  return writer(type.toObject(message as protobuf.Message))
+}
