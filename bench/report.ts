@@ -29,12 +29,12 @@ function ratioLine (ours: Row, other: Row, rounds: readonly Round[], i: number):
 }
 
 /** `0.93 [0.91–0.95]`: the median, and the quartiles around it. */
-function spread (values: readonly number[]): string {
+export function spread (values: readonly number[]): string {
   const [q1, q2, q3] = [0.25, 0.5, 0.75].map(q => quantile(values, q).toFixed(2))
   return `${q2} [${q1}–${q3}]`
 }
 
-function median (values: readonly number[]): number {
+export function median (values: readonly number[]): number {
   return quantile(values, 0.5)
 }
 

@@ -12,7 +12,7 @@ import type protobuf from 'protobufjs'
 import { badRequest, GrpcError } from '../errors.ts'
 import { status } from '../status.ts'
 import { detectShape } from './detect-shape.ts'
-import { mayHaveDuplicates, parseExactly } from './exact-json.ts'
+import { mayHaveDuplicates, membersIn, parseExactly } from './exact-json.ts'
 import { mayGenerate } from './generated-code.ts'
 import { indent } from './indent.ts'
 import { DEFAULT_NESTING_LIMIT, type JsonReadOptions, type JsonWriteOptions } from './options.ts'
@@ -52,16 +52,25 @@ export type JsonWriter = (message: unknown) => string
 export function compileReader (codec: MessageCodec, options: JsonReadOptions, types: TypeRegistry): JsonReader {
   const shape = shapeOf(codec)
   const { type } = codec
+  const ignoreUnknown = options.unknownFields === 'ignore'
   const readers = new MessageReaders(shape ?? wireShape, {
-    ignoreUnknown: options.unknownFields === 'ignore', nestingLimit: options.nestingLimit ?? DEFAULT_NESTING_LIMIT
+    ignoreUnknown, nestingLimit: options.nestingLimit ?? DEFAULT_NESTING_LIMIT
   }, types)
   const read = readers.of(type)
   const fast = mayGenerate ? generateReader(type, readers) : read
   const finish = shape !== undefined ? (message: unknown) => message : byBytes(codec)
 
+  const reading = new Reading()
+
   return {
     fromText (text) {
-      return finish(readText(text, fast, read))
+      const json = tryParse(text)
+      reading.restart()
+      const message = json === undefined ? undefined : fast(json, reading)
+      if (message !== undefined && reading.isUnharmed && !(reading.mayBeRounded && MAY_LOSE_DIGITS.test(text)) &&
+        !mayHaveDuplicates(text, json!, ignoreUnknown ? membersIn(json!) : reading.members)) return finish(message)
+      const parsed = parseExactly(text)
+      return finish(readAll(parsed.value, read, new Reading(parsed)))
     },
     fromValue (value) {
       return finish(readAll(value, read, new Reading()))
@@ -71,22 +80,6 @@ export function compileReader (codec: MessageCodec, options: JsonReadOptions, ty
 
 /** What a number must look like for JSON.parse to make another integer of it. */
 const MAY_LOSE_DIGITS = /\d{16}|\d{14}\.\d|\.\d{14,}[eE]/
-
-/**
- * @param fast refuses whatever it has not been made for
- * @param exact says what is wrong
- */
-function readText (text: string, fast: ValueReader, exact: ValueReader): unknown {
-  const json = tryParse(text)
-  if (json !== undefined) {
-    const reading = new Reading()
-    const message = fast(json, reading)
-    if (message !== undefined && reading.violations.length === 0 &&
-      !(reading.mayBeRounded && MAY_LOSE_DIGITS.test(text)) && !mayHaveDuplicates(text, json, reading.members)) return message
-  }
-  const parsed = parseExactly(text)
-  return readAll(parsed.value, exact, new Reading(parsed))
-}
 
 function tryParse (text: string): JsonValue | undefined {
   try {

@@ -1,15 +1,18 @@
 /**
  * Readers of messages as generated functions, for what is usual: they give up (`undefined`) at the first thing that
  * is not, be it wrong or rare, and say nothing of it. The compiled closures do that, and all that is left to them here.
+ *
+ * A generated function looks for the fields that it knows, and counts them. That a message has no other members, and
+ * none of them twice, is seen when all is read: the text has as many colons as members were counted. Where unknown
+ * members are ignored, all are counted by themselves.
  */
 import protobuf from 'protobufjs'
-import { membersIn } from '../exact-json.ts'
-import { fieldsByName, isImplicit, isNullValue, scalarKind, type ScalarKind } from '../fields.ts'
+import { fieldsByName, isImplicit, isNullValue, namesOf, scalarKind, type ScalarKind } from '../fields.ts'
 import { GeneratedCode, literal } from '../generated-code.ts'
 import { isInteger, isNatural } from '../integers.ts'
 import { defaultOf, oneofPropertyOf, propertyOf, shaperOf, unsetOf } from '../shape.ts'
 import { hasOwnJson } from '../well-known-types.ts'
-import type { FieldReader, MessageReaders, ShapedMessage } from './messages.ts'
+import type { FieldReader, MessageReaders } from './messages.ts'
 import type { Reading, ValueReader } from './reading.ts'
 
 export function generateReader (type: protobuf.Type, readers: MessageReaders): ValueReader {
@@ -19,31 +22,41 @@ export function generateReader (type: protobuf.Type, readers: MessageReaders): V
   return (json, reading) => read(json, 0, reading)
 }
 
-/** The bits of a number that can be or-ed without a sign. */
-const BITS = 31
 /** JSON.parse cannot have rounded a fraction of smaller numbers away. */
 const SAFE_NUMBER = 2 ** 45
 const MAX_FLOAT = 3.4028234663852886e38
 
-/** How a JSON value `v` is taken as it is: under which condition, and as what. */
+/** How a JSON value `v` is taken as it is. */
 interface Direct {
+  /** The condition under which it is. */
   readonly when: string
+  /** What the message has for it. */
   readonly value: string
+  /** The condition under which that is the very value of the JSON. */
+  readonly isSame: string
   /** The condition under which the value is the default; of a field without presence. */
   readonly isUnset: string
 }
 
 const SCALARS: Readonly<Partial<Record<ScalarKind, Direct>>> = {
-  string: { when: "typeof v === 'string' && v.isWellFormed()", value: 'v', isUnset: "v === ''" },
-  bool: { when: "typeof v === 'boolean'", value: 'v', isUnset: 'v === false' },
-  int32: { when: '(v | 0) === v', value: 'v | 0', isUnset: 'v === 0' },
-  uint32: { when: '(v >>> 0) === v', value: 'v >>> 0', isUnset: 'v === 0' },
-  double: { when: 'Number.isFinite(v)', value: 'v', isUnset: 'Object.is(v, 0)' },
-  float: { when: `typeof v === 'number' && v >= -${MAX_FLOAT} && v <= ${MAX_FLOAT}`, value: 'Math.fround(v)', isUnset: 'Object.is(v, 0)' }
+  string: { when: "typeof v === 'string' && v.isWellFormed()", value: 'v', isSame: 'true', isUnset: "v === ''" },
+  bool: { when: "typeof v === 'boolean'", value: 'v', isSame: 'true', isUnset: 'v === false' },
+  int32: { when: '(v | 0) === v', value: 'v | 0', isSame: '!Object.is(v, -0)', isUnset: 'v === 0' },
+  uint32: { when: '(v >>> 0) === v', value: 'v >>> 0', isSame: '!Object.is(v, -0)', isUnset: 'v === 0' },
+  double: { when: 'Number.isFinite(v)', value: 'v', isSame: 'true', isUnset: 'Object.is(v, 0)' },
+  float: { when: `typeof v === 'number' && v >= -${MAX_FLOAT} && v <= ${MAX_FLOAT}`, value: 'Math.fround(v)', isSame: 'Math.fround(v) === v', isUnset: 'Object.is(v, 0)' }
 }
 
-/** Kinds whose lists and maps, as JSON.parse makes them, are those of the message. */
-const AS_PARSED: ReadonlySet<ScalarKind> = new Set(['string', 'bool', 'double'])
+/** Where the value of a field is kept until the message is made. */
+interface Slot {
+  readonly field: protobuf.Field
+  readonly reader: FieldReader
+  readonly property: string
+  /** The variable of the value. */
+  readonly variable: string
+  /** The variable of the name of the oneof's field that is set. */
+  readonly oneof: string | undefined
+}
 
 class ReaderGenerator {
   readonly code = new GeneratedCode()
@@ -58,138 +71,148 @@ class ReaderGenerator {
   message (type: protobuf.Type): string {
     const known = this.#names.get(type)
     if (known !== undefined) return known
-    const name = isUsual(type, this.#readers) ? `read${this.#names.size}` : this.code.use(atDepth(this.#readers.of(type)))
+    const usual = isUsual(type, this.#readers)
+    const name = usual ? `read${this.#names.size}` : this.code.use(atDepth(this.#readers.of(type)))
     this.#names.set(type, name)
-    if (name.startsWith('read')) this.code.add(this.#declaration(name, type))
+    if (usual) this.code.add(this.#declaration(name, type))
     return name
   }
 
   #declaration (name: string, type: protobuf.Type): string {
-    const { ignoreUnknown, nestingLimit } = this.#readers.options
-    const bits = new Bits()
-    const names = new Map<protobuf.Field, string[]>()
-    for (const [name, field] of fieldsByName(type)) names.set(field, [...names.get(field) ?? [], name])
-    const cases = [...names].map(([field, names]) => {
-      const labels = names.map(name => `case ${literal(name)}:`).join(' ')
-      const once = names.length > 1 ? bits.take(field) : ''
-      return `${labels} {
-${once}${this.#field(field, bits)}
-break }`
-    })
+    const { nestingLimit } = this.#readers.options
+    const slots = type.fieldsArray.map((field, i): Slot => ({
+      field,
+      reader: this.#readers.field(field),
+      property: literal(propertyOf(this.#readers.shape, field)),
+      variable: `f${i}`,
+      oneof: field.partOf == null ? undefined : `o${type.oneofsArray.indexOf(field.partOf)}`
+    }))
     return `function ${name} (json, depth, reading) {
       if (typeof json !== 'object' || json === null || Array.isArray(json) || depth > ${nestingLimit}) return undefined
-      const message = ${this.#template(type)}
-      ${bits.declaration}
-      let members = 0
-      for (const name in json) {
-        const v = json[name]
-        members++
-        switch (name) {
-          ${cases.join('\n')}
-          default: ${ignoreUnknown ? `reading.members += ${this.code.use(membersIn)}(v)` : 'return undefined'}
-        }
-      }
+      let members = 0, same = true, v, x
+      ${slots.map(({ variable }) => `let ${variable}`).join('\n')}
+      ${type.oneofsArray.map((_, i) => `let o${i}`).join('\n')}
+      ${slots.map(slot => this.#member(slot)).join('\n')}
       reading.members += members
+      ${this.#mayBeSame(slots) ? `if (same${slots.some(({ field }) => this.#isSetWhenEmpty(field)) ? ` && members === ${slots.length}` : ''}) return json` : ''}
+      const message = { ${slots.flatMap(slot => this.#property(slot)).join(', ')} }
+      ${slots.map(slot => this.#optionalProperty(slot)).join('\n')}
+      ${this.#oneofProperties(type)}
       return message
     }`
   }
 
-  /** An object literal with all that the shape has where nothing is set. */
-  #template (type: protobuf.Type): string {
-    const properties = type.fieldsArray.flatMap(field => {
-      const make = unsetOf(this.#readers.shape, field)
-      if (make === undefined) return []
-      const value = make()
-      const source = typeof value !== 'object' || value === null ? sourceOf(value) : field.map ? '{}' : field.repeated ? '[]' : `${this.code.use(make)}()`
-      return [`${literal(propertyOf(this.#readers.shape, field))}: ${source}`]
-    })
-    return `{ ${properties.join(', ')} }`
+  /** Whether the object of JSON may be the message. */
+  #mayBeSame (slots: readonly Slot[]): boolean {
+    const { shape, options } = this.#readers
+    return !options.ignoreUnknown && slots.every(({ field }) => propertyOf(shape, field) === namesOf(field).json && oneofPropertyOf(shape, field) === undefined)
   }
 
-  /** Statements that read `v`, the value of a field. */
-  #field (field: protobuf.Field, bits: Bits): string {
-    const reader = this.#readers.field(field)
-    const { partOf } = field
-    const once = partOf != null && partOf.fieldsArray.length > 1 ? bits.take(partOf) : ''
-    const statements = once + (field.map ? this.#map(field as never, reader) : field.repeated ? this.#list(field, reader) : this.#single(field, reader))
-    return reader.takesNull ? statements : `if (v !== null) { ${statements} }`
+  /** Statements that look for the member of a field, under all its names. */
+  #member (slot: Slot): string {
+    const { field, reader, oneof } = slot
+    const { json } = namesOf(field)
+    const aliases = [...fieldsByName(field.parent as protobuf.Type)].filter(([name, other]) => other === field && name !== json).map(([name]) => `json[${literal(name)}]`)
+    const once = oneof === undefined ? '' : `if (${oneof} !== undefined) return undefined; ${oneof} = ${slot.property};`
+    const read = field.map ? this.#map(slot) : field.repeated ? this.#list(slot) : this.#single(slot)
+    const statements = `${once} ${read}`
+    const given = `members++\n${reader.takesNull ? statements : `if (v === null) same = false; else { ${statements} }`}`
+    return `v = json[${literal(json)}]
+      if (v !== undefined) { ${aliases.map(alias => `if (${alias} !== undefined) return undefined`).join('; ')}
+        ${given}
+      } ${aliases.map(alias => `else if ((v = ${alias}) !== undefined) { same = false; ${given}\n}`).join(' ')}`
   }
 
-  #single (field: protobuf.Field, reader: FieldReader): string {
+  #single (slot: Slot): string {
+    const { field, variable } = slot
     const { resolvedType } = field
     if (resolvedType instanceof protobuf.Type) {
-      return `const x = ${this.message(resolvedType)}(v, depth + 1, reading); if (x === undefined) return undefined; ${this.#set(field, 'x')}`
+      return `x = ${this.message(resolvedType)}(v, depth + 1, reading); if (x === undefined) return undefined; if (x !== v) same = false; ${variable} = x`
     }
     const direct = this.#direct(field)
-    if (direct === undefined) return this.#rest(reader)
-    const set = this.#set(field, direct.value)
-    const unlessUnset = isImplicit(field) && !this.#readers.shape.defaults ? `if (!(${direct.isUnset})) { ${set} }` : set
-    return `if (${direct.when}) { ${unlessUnset} } else ${this.#rest(reader)}`
+    if (direct === undefined) return this.#rest(slot)
+    const same = direct.isSame === 'true' ? '' : `if (!(${direct.isSame})) same = false;`
+    const set = `${same} ${variable} = ${direct.value}`
+    const unlessUnset = isImplicit(field) && !this.#readers.shape.defaults ? `if (${direct.isUnset}) same = false; else { ${set} }` : set
+    return `if (${direct.when}) { ${unlessUnset} } else { ${this.#rest(slot)} }`
   }
 
-  #list (field: protobuf.Field, reader: FieldReader): string {
+  #list (slot: Slot): string {
+    const { field, variable } = slot
     const { resolvedType } = field
-    const property = literal(propertyOf(this.#readers.shape, field))
+    const unlessEmpty = (statements: string): string => `if (!Array.isArray(v)) return undefined
+      if (v.length === 0) { ${this.#isSetWhenEmpty(field) ? '' : 'same = false'} } else { ${statements} }`
     if (resolvedType instanceof protobuf.Type) {
-      return `if (!Array.isArray(v)) return undefined
-        if (v.length > 0) {
-          const list = []
-          for (let i = 0; i < v.length; i++) {
-            const x = ${this.message(resolvedType)}(v[i], depth + 1, reading)
-            if (x === undefined) return undefined
-            list.push(x)
-          }
-          message[${property}] = list
-        }`
-    }
-    const direct = this.#direct(field)
-    if (direct === undefined) return this.#rest(reader)
-    const asParsed = resolvedType === null && AS_PARSED.has(scalarKind(field.type))
-    return `if (!Array.isArray(v)) return undefined
-      if (v.length > 0) {
-        ${asParsed ? '' : 'const list = []'}
-        let i = 0
-        for (; i < v.length; i++) {
-          ${element('v[i]', direct.when)}
-          ${asParsed ? '' : `list.push(${inner(direct.value)})`}
+      return unlessEmpty(`let list = v
+        for (let i = 0; i < v.length; i++) {
+          x = ${this.message(resolvedType)}(v[i], depth + 1, reading)
+          if (x === undefined) return undefined
+          if (list !== v) list.push(x)
+          else if (x !== v[i]) { same = false; list = v.slice(0, i); list.push(x) }
         }
-        if (i === v.length) message[${property}] = ${asParsed ? 'v' : 'list'}
-        else ${this.#rest(reader)}
-      }`
+        ${variable} = list`)
+    }
+    const direct = this.#direct(field)
+    if (direct === undefined) return this.#rest(slot)
+    return unlessEmpty(`let list = v, i = 0
+      for (; i < v.length; i++) {
+        const e = v[i]
+        if (!(${inner(direct.when)})) break
+        ${direct.isSame === 'true' ? '' : `if (list !== v) list.push(${inner(direct.value)}); else if (!(${inner(direct.isSame)})) { same = false; list = v.slice(0, i); list.push(${inner(direct.value)}) }`}
+      }
+      if (i === v.length) ${variable} = list
+      else { ${this.#rest(slot)} }`)
   }
 
   /** Keys are text, in JSON as in messages; those of other types are checked elsewhere. */
-  #map (field: protobuf.MapField, reader: FieldReader): string {
-    const { resolvedType } = field
-    const property = literal(propertyOf(this.#readers.shape, field as never))
-    const direct = resolvedType === null ? this.#direct(field as never) : undefined
-    if (scalarKind(field.keyType) !== 'string' || direct === undefined || !AS_PARSED.has(scalarKind(field.type))) return this.#rest(reader)
+  #map (slot: Slot): string {
+    const field = slot.field as protobuf.FieldBase as protobuf.MapField
+    const direct = field.resolvedType === null ? this.#direct(slot.field) : undefined
+    if (field.keyType !== 'string' || direct?.value !== 'v') return this.#rest(slot)
     return `if (typeof v !== 'object' || Array.isArray(v)) return undefined
-      let count = 0
-      let usual = true
+      let count = 0, usual = true
       for (const key in v) {
+        const e = v[key]
+        if (!(key.isWellFormed() && ${inner(direct.when)})) { usual = false; break }
         count++
-        ${element('v[key]', `key.isWellFormed() && ${direct.when}`, 'usual = false; break')}
       }
-      if (!usual) { ${this.#rest(reader)} }
-      else if (count > 0) { reading.members += count; message[${property}] = v }`
+      if (!usual) { ${this.#rest(slot)} }
+      else if (count > 0) { reading.members += count; ${slot.variable} = v }
+      ${this.#isSetWhenEmpty(slot.field) ? '' : 'else same = false'}`
   }
 
-  #set (field: protobuf.Field, value: string): string {
-    const property = literal(propertyOf(this.#readers.shape, field))
-    const oneof = oneofPropertyOf(this.#readers.shape, field)
-    return `message[${property}] = ${value}${oneof === undefined ? '' : `; message[${literal(oneof)}] = ${property}`}`
+  #isSetWhenEmpty (field: protobuf.Field): boolean {
+    return unsetOf(this.#readers.shape, field) !== undefined
   }
 
-  /** A statement that leaves `v` to the closures. */
-  #rest ({ read, set }: FieldReader): string {
-    const readAndSet = (json: unknown, message: ShapedMessage, depth: number, reading: Reading): boolean => {
+  /** Statements that leave `v` to the closures. */
+  #rest ({ reader: { read, shaped, isUnset }, variable }: Slot): string {
+    const readShaped = (json: unknown, depth: number, reading: Reading): unknown => {
       reading.depth = depth
       const value = read(json, reading)
-      if (value !== undefined) set(message, value)
-      return value !== undefined
+      return value === undefined ? undefined : isUnset(value) ? UNSET : shaped(value)
     }
-    return `if (!${this.code.use(readAndSet)}(v, message, depth + 1, reading)) return undefined`
+    return `x = ${this.code.use(readShaped)}(v, depth + 1, reading); if (x === undefined) return undefined; same = false; if (x !== ${this.code.use(UNSET)}) ${variable} = x`
+  }
+
+  /** The property of a field that is there even when it is not set. */
+  #property ({ field, property, variable }: Slot): string[] {
+    const unset = unsetOf(this.#readers.shape, field)
+    if (unset === undefined) return []
+    const value = unset()
+    const source = typeof value !== 'object' || value === null ? sourceOf(value) : field.map ? '{}' : field.repeated ? '[]' : `${this.code.use(unset)}()`
+    return [`${property}: ${variable} === undefined ? ${source} : ${variable}`]
+  }
+
+  #optionalProperty ({ field, property, variable }: Slot): string {
+    return unsetOf(this.#readers.shape, field) === undefined ? `if (${variable} !== undefined) message[${property}] = ${variable}` : ''
+  }
+
+  #oneofProperties (type: protobuf.Type): string {
+    return type.oneofsArray.map((oneof, i) => {
+      const name = oneof.fieldsArray[0] === undefined ? undefined : oneofPropertyOf(this.#readers.shape, oneof.fieldsArray[0])
+      return name === undefined ? '' : `if (o${i} !== undefined) message[${literal(name)}] = o${i}`
+    }).join('\n')
   }
 
   #direct (field: protobuf.Field): Direct | undefined {
@@ -198,9 +221,9 @@ break }`
     if (resolvedType instanceof protobuf.Enum) return isNullValue(resolvedType) ? undefined : this.#enum(resolvedType, field)
     const kind = scalarKind(field.type)
     if ((kind === 'int64' || kind === 'uint64') && shape.longs === 'string') {
-      const text = this.code.use(kind === 'int64' ? isInteger : isNatural)
+      const isText = this.code.use(kind === 'int64' ? isInteger : isNatural)
       const range = `v > -${kind === 'int64' ? SAFE_NUMBER : 1} && v < ${SAFE_NUMBER}`
-      return { when: `typeof v === 'string' ? ${text}(v) : Number.isInteger(v) && ${range}`, value: 'String(v)', isUnset: 'v == 0' }
+      return { when: `typeof v === 'string' ? ${isText}(v) : Number.isInteger(v) && ${range}`, value: 'String(v)', isSame: "typeof v === 'string'", isUnset: 'v == 0' }
     }
     return SCALARS[kind]
   }
@@ -208,32 +231,21 @@ break }`
   #enum (type: protobuf.Enum, field: protobuf.Field): Direct {
     const shaper = shaperOf(this.#readers.shape, field) ?? ((number: number) => number)
     const shaped = new Map(Object.entries(type.values).map(([name, number]) => [name, shaper(number as never)]))
-    const name = this.code.use(shaped)
-    return { when: `${name}.has(v)`, value: `${name}.get(v)`, isUnset: `${name}.get(v) === ${sourceOf(shaper(defaultOf(field) as never))}` }
+    const get = `${this.code.use(shaped)}.get(v)`
+    return { when: `${get} !== undefined`, value: get, isSame: `${get} === v`, isUnset: `${get} === ${sourceOf(shaper(defaultOf(field) as never))}` }
   }
 }
 
-/** Bits for what may come once only. */
-class Bits {
-  readonly #byThing = new Map<unknown, number>()
-
-  /** A statement that gives up at the second time. */
-  take (thing: unknown): string {
-    const bit = this.#byThing.get(thing) ?? this.#byThing.size
-    this.#byThing.set(thing, bit)
-    const word = `seen${Math.floor(bit / BITS)}`
-    const mask = 2 ** (bit % BITS)
-    return `if ((${word} & ${mask}) !== 0) return undefined; ${word} |= ${mask}; `
-  }
-
-  get declaration (): string {
-    return Array.from({ length: Math.ceil(this.#byThing.size / BITS) }, (_, i) => `let seen${i} = 0;`).join(' ')
-  }
-}
+/** What the closures say of a value that is the same as none. */
+const UNSET = Symbol('unset')
 
 /** Whether nothing about the type is beyond generated code. */
 function isUsual (type: protobuf.Type, { shape }: MessageReaders): boolean {
-  return !hasOwnJson(type) && type.fieldsArray.every(field => !field.resolve().required && propertyOf(shape, field) !== '__proto__' && oneofPropertyOf(shape, field) !== '__proto__')
+  return !hasOwnJson(type) && type.fieldsArray.every(field => {
+    const names = [...fieldsByName(type)].filter(([, other]) => other === field).map(([name]) => name)
+    // What every object inherits would be taken for a member.
+    return !field.resolve().required && ![...names, propertyOf(shape, field), oneofPropertyOf(shape, field)].some(name => name !== undefined && name in Object.prototype)
+  })
 }
 
 function atDepth (read: ValueReader): (json: unknown, depth: number, reading: Reading) => unknown {
@@ -243,11 +255,7 @@ function atDepth (read: ValueReader): (json: unknown, depth: number, reading: Re
   }
 }
 
-/** Statements that check an element, `e` in place of `v`. */
-function element (source: string, when: string, otherwise = 'break'): string {
-  return `const e = ${source}; if (!(${inner(when)})) { ${otherwise} }`
-}
-
+/** The same of an element `e`. */
 function inner (source: string): string {
   return source.replace(/\bv\b/g, 'e')
 }

@@ -24,7 +24,12 @@ export type FieldSetter = (message: ShapedMessage, value: unknown) => void
 /** How a field is read from the value of its member, and set. */
 export interface FieldReader {
   readonly field: protobuf.Field
+  /** Gives the canonical value. */
   readonly read: ValueReader
+  /** Whether a canonical value is the same as none. */
+  readonly isUnset: (value: unknown) => boolean
+  /** Gives a canonical value the form that handlers see. */
+  readonly shaped: (value: unknown) => unknown
   readonly set: FieldSetter
   /** Whether null is a value, and not the absence of one. */
   readonly takesNull: boolean
@@ -77,11 +82,11 @@ export class MessageReaders {
   setter (field: protobuf.Field): FieldSetter {
     const property = propertyOf(this.shape, field)
     const oneofProperty = oneofPropertyOf(this.shape, field)
-    const shaper = field.repeated || field.map ? undefined : shaperOf(this.shape, field)
+    const shaped = this.#shaped(field)
     const isUnset = unsetTest(field)
     return (message, value) => {
       if (isUnset(value)) return
-      setOwn(message, property, shaper === undefined ? value : shaper(value as never))
+      setOwn(message, property, shaped(value))
       if (oneofProperty !== undefined) setOwn(message, oneofProperty, property)
     }
   }
@@ -134,7 +139,13 @@ export class MessageReaders {
   field (field: protobuf.Field): FieldReader {
     const element = this.#element(field)
     const read = field instanceof protobuf.MapField ? this.#map(field, element) : field.repeated ? this.#list(field, element) : element
-    return { field, read, set: this.setter(field), takesNull: takesNull(field) && !field.repeated && !field.map }
+    return { field, read, isUnset: unsetTest(field), shaped: this.#shaped(field), set: this.setter(field), takesNull: takesNull(field) && !field.repeated && !field.map }
+  }
+
+  /** Elements of lists and maps have their form already. */
+  #shaped (field: protobuf.Field): (value: unknown) => unknown {
+    const shaper = field.repeated || field.map ? undefined : shaperOf(this.shape, field)
+    return shaper as ((value: unknown) => unknown) | undefined ?? (value => value)
   }
 
   #list (field: protobuf.Field, element: ValueReader): ValueReader {

@@ -20,10 +20,23 @@ export class Reading {
   mayBeRounded = false
   readonly path: PathStep[] = []
   readonly #exact: ExactJson | undefined
-  #violations: ViolationList | undefined
+  #violations: ViolationList | undefined = undefined
 
   constructor (exact?: ExactJson) {
     this.#exact = exact
+  }
+
+  /** Makes the state that of a document of which nothing is read yet. */
+  restart (): void {
+    this.members = 0
+    this.depth = 0
+    this.mayBeRounded = false
+    if (this.path.length > 0) this.path.length = 0
+    this.#violations = undefined
+  }
+
+  get isUnharmed (): boolean {
+    return this.#violations === undefined
   }
 
   get violations (): readonly FieldViolation[] {
