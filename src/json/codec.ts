@@ -8,7 +8,7 @@
  * @see https://protobuf.dev/programming-guides/json/
  */
 import { isDeepStrictEqual } from 'node:util'
-import type protobuf from 'protobufjs'
+import protobuf from 'protobufjs'
 import { badRequest, GrpcError } from '../errors.ts'
 import { status } from '../status.ts'
 import { detectShape } from './detect-shape.ts'
@@ -23,9 +23,10 @@ import { Reading, type ValueReader } from './reader/reading.ts'
 import { wireShape, type Shape } from './shape.ts'
 import { TypeRegistry } from './type-registry.ts'
 import type { JsonValue } from './value.ts'
-import { generateWriter } from './writer/generated.ts'
+import { generateTextWriter } from './writer/generated-text.ts'
+import { generateValueWriter } from './writer/generated-value.ts'
 import { MessageWriters } from './writer/messages.ts'
-import { Writing } from './writer/writing.ts'
+import { Writing, type ValueWriter } from './writer/writing.ts'
 
 /** The codec that a definition has for a message type. */
 export interface MessageCodec {
@@ -68,7 +69,7 @@ export function compileReader (codec: MessageCodec, options: JsonReadOptions, ty
       reading.restart()
       const message = json === undefined ? undefined : fast(json, reading)
       if (message !== undefined && reading.isUnharmed && !(reading.mayBeRounded && MAY_LOSE_DIGITS.test(text)) &&
-        !mayHaveDuplicates(text, json!, ignoreUnknown ? membersIn(json!) : reading.members)) return finish(message)
+        (text.length === reading.shortest || !mayHaveDuplicates(text, json!, ignoreUnknown ? membersIn(json!) : reading.members))) return finish(message)
       const parsed = parseExactly(text)
       return finish(readAll(parsed.value, read, new Reading(parsed)))
     },
@@ -126,6 +127,19 @@ export function compileWriter (codec: MessageCodec, options: JsonWriteOptions, t
   const { space } = options
   return space === undefined || space === 0 || space === '' ? toText : message => indent(toText(message), space)
 }
+
+/**
+ * Small messages are put together faster than JSON.stringify does it. It cannot make the text of a `Struct` without
+ * that being parsed first.
+ */
+function generateWriter (type: protobuf.Type, writers: MessageWriters): ValueWriter {
+  const isSmall = type.fieldsArray.length <= MOST_SMALL_FIELDS && type.fieldsArray.every(field => !field.repeated && !field.map && !(field.resolve().resolvedType instanceof protobuf.Type))
+  const isDynamic = placesIn(type).some(place => DYNAMIC_TYPES.has(place.type.fullName))
+  return isSmall || isDynamic ? generateTextWriter(type, writers) : generateValueWriter(type, writers)
+}
+
+const MOST_SMALL_FIELDS = 8
+const DYNAMIC_TYPES: ReadonlySet<string> = new Set(['Any', 'Struct', 'Value', 'ListValue'].map(name => `.google.protobuf.${name}`))
 
 /** @returns undefined when messages have to go by bytes */
 function shapeOf (codec: MessageCodec): Shape | undefined {

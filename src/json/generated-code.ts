@@ -40,6 +40,11 @@ export class GeneratedCode {
   }
 }
 
+/** A string, number, boolean or null as source text. */
+export function sourceOf (value: unknown): string {
+  return typeof value === 'string' ? literal(value) : Object.is(value, -0) ? '-0' : String(value)
+}
+
 /** A string as source text. */
 export function literal (text: string): string {
   return JSON.stringify(text).replace(/\u2028/g, '\\u2028').replace(/\u2029/g, '\\u2029')

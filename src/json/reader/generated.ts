@@ -4,11 +4,12 @@
  *
  * A generated function looks for the fields that it knows, and counts them. That a message has no other members, and
  * none of them twice, is seen when all is read: the text has as many colons as members were counted. Where unknown
- * members are ignored, all are counted by themselves.
+ * members are ignored, all are counted by themselves. Of messages of text and booleans it is seen sooner: nothing is
+ * in the text twice when it is as short as it can be.
  */
 import protobuf from 'protobufjs'
 import { fieldsByName, isImplicit, isNullValue, namesOf, scalarKind, type ScalarKind } from '../fields.ts'
-import { GeneratedCode, literal } from '../generated-code.ts'
+import { GeneratedCode, literal, sourceOf } from '../generated-code.ts'
 import { isInteger, isNatural } from '../integers.ts'
 import { defaultOf, oneofPropertyOf, propertyOf, shaperOf, unsetOf } from '../shape.ts'
 import { hasOwnJson } from '../well-known-types.ts'
@@ -56,6 +57,8 @@ interface Slot {
   readonly variable: string
   /** The variable of the name of the oneof's field that is set. */
   readonly oneof: string | undefined
+  /** Whether the length of the text is to be told. */
+  readonly isTextual: boolean
 }
 
 class ReaderGenerator {
@@ -80,20 +83,23 @@ class ReaderGenerator {
 
   #declaration (name: string, type: protobuf.Type): string {
     const { nestingLimit } = this.#readers.options
+    const textual = isTextual(type)
     const slots = type.fieldsArray.map((field, i): Slot => ({
       field,
       reader: this.#readers.field(field),
       property: literal(propertyOf(this.#readers.shape, field)),
       variable: `f${i}`,
+      isTextual: textual,
       oneof: field.partOf == null ? undefined : `o${type.oneofsArray.indexOf(field.partOf)}`
     }))
     return `function ${name} (json, depth, reading) {
       if (typeof json !== 'object' || json === null || Array.isArray(json) || depth > ${nestingLimit}) return undefined
-      let members = 0, same = true, v, x
+      let members = 0, length = 0, same = true, v, x
       ${slots.map(({ variable }) => `let ${variable}`).join('\n')}
       ${type.oneofsArray.map((_, i) => `let o${i}`).join('\n')}
       ${slots.map(slot => this.#member(slot)).join('\n')}
       reading.members += members
+      ${textual ? 'reading.shortest += length + (members === 0 ? 2 : members + 1)' : ''}
       ${this.#mayBeSame(slots) ? `if (same${slots.some(({ field }) => this.#isSetWhenEmpty(field)) ? ` && members === ${slots.length}` : ''}) return json` : ''}
       const message = { ${slots.flatMap(slot => this.#property(slot)).join(', ')} }
       ${slots.map(slot => this.#optionalProperty(slot)).join('\n')}
@@ -116,11 +122,12 @@ class ReaderGenerator {
     const once = oneof === undefined ? '' : `if (${oneof} !== undefined) return undefined; ${oneof} = ${slot.property};`
     const read = field.map ? this.#map(slot) : field.repeated ? this.#list(slot) : this.#single(slot)
     const statements = `${once} ${read}`
-    const given = `members++\n${reader.takesNull ? statements : `if (v === null) same = false; else { ${statements} }`}`
+    const length = slot.isTextual ? `; length += ${literal(json).length + 1}` : ''
+    const given = `members++${length}\n${reader.takesNull ? statements : `if (v === null) same = false; else { ${statements} }`}`
     return `v = json[${literal(json)}]
       if (v !== undefined) { ${aliases.map(alias => `if (${alias} !== undefined) return undefined`).join('; ')}
         ${given}
-      } ${aliases.map(alias => `else if ((v = ${alias}) !== undefined) { same = false; ${given}\n}`).join(' ')}`
+      } ${aliases.map(alias => `else if ((v = ${alias}) !== undefined) { same = false; length = NaN; ${given}\n}`).join(' ')}`
   }
 
   #single (slot: Slot): string {
@@ -132,9 +139,10 @@ class ReaderGenerator {
     const direct = this.#direct(field)
     if (direct === undefined) return this.#rest(slot)
     const same = direct.isSame === 'true' ? '' : `if (!(${direct.isSame})) same = false;`
+    const length = !slot.isTextual ? '' : field.type === 'string' ? 'length += v.length + 2; ' : 'length += v ? 4 : 5; '
     const set = `${same} ${variable} = ${direct.value}`
     const unlessUnset = isImplicit(field) && !this.#readers.shape.defaults ? `if (${direct.isUnset}) same = false; else { ${set} }` : set
-    return `if (${direct.when}) { ${unlessUnset} } else { ${this.#rest(slot)} }`
+    return `if (${direct.when}) { ${length}${unlessUnset} } else { ${this.#rest(slot)} }`
   }
 
   #list (slot: Slot): string {
@@ -167,13 +175,13 @@ class ReaderGenerator {
   /** Keys are text, in JSON as in messages; those of other types are checked elsewhere. */
   #map (slot: Slot): string {
     const field = slot.field as protobuf.FieldBase as protobuf.MapField
-    const direct = field.resolvedType === null ? this.#direct(slot.field) : undefined
-    if (field.keyType !== 'string' || direct?.value !== 'v') return this.#rest(slot)
+    const direct = field.resolvedType instanceof protobuf.Type ? undefined : this.#direct(slot.field)
+    if (field.keyType !== 'string' || direct === undefined) return this.#rest(slot)
     return `if (typeof v !== 'object' || Array.isArray(v)) return undefined
       let count = 0, usual = true
       for (const key in v) {
         const e = v[key]
-        if (!(key.isWellFormed() && ${inner(direct.when)})) { usual = false; break }
+        if (!(key.isWellFormed() && (${inner(direct.when)}) && ${inner(direct.isSame)})) { usual = false; break }
         count++
       }
       if (!usual) { ${this.#rest(slot)} }
@@ -248,6 +256,12 @@ function isUsual (type: protobuf.Type, { shape }: MessageReaders): boolean {
   })
 }
 
+/** Whether the shortest text of a message is easily told: it has text, booleans and messages of these, but no lists. */
+function isTextual (type: protobuf.Type, outer: readonly protobuf.Type[] = []): boolean {
+  return !outer.includes(type) && !hasOwnJson(type) && type.fieldsArray.every(({ type: name, resolvedType, repeated, map }) =>
+    !repeated && !map && (resolvedType instanceof protobuf.Type ? isTextual(resolvedType, [...outer, type]) : name === 'string' || name === 'bool'))
+}
+
 function atDepth (read: ValueReader): (json: unknown, depth: number, reading: Reading) => unknown {
   return (json, depth, reading) => {
     reading.depth = depth
@@ -258,8 +272,4 @@ function atDepth (read: ValueReader): (json: unknown, depth: number, reading: Re
 /** The same of an element `e`. */
 function inner (source: string): string {
   return source.replace(/\bv\b/g, 'e')
-}
-
-function sourceOf (value: unknown): string {
-  return typeof value === 'string' ? literal(value) : Object.is(value, -0) ? '-0' : String(value)
 }

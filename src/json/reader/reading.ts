@@ -14,6 +14,8 @@ export type ValueReader = (json: unknown, reading: Reading) => unknown
 export class Reading {
   /** How many members the objects read so far have. */
   members = 0
+  /** The length of the shortest text of the messages read so far, where it was told. */
+  shortest = 0
   /** How many messages are open. */
   depth = 0
   /** Whether a number was taken for a 64-bit integer of which JSON.parse may have cut a fraction. */
@@ -29,6 +31,7 @@ export class Reading {
   /** Makes the state that of a document of which nothing is read yet. */
   restart (): void {
     this.members = 0
+    this.shortest = 0
     this.depth = 0
     this.mayBeRounded = false
     if (this.path.length > 0) this.path.length = 0

@@ -157,12 +157,16 @@ function mapWriter (field: protobuf.MapField, element: ValueWriter): ValueWriter
   }
 }
 
-/** Objects that people give where a message is meant, and that have none of its fields. */
-const NO_MESSAGES = [Date, Map, Set, Promise, ArrayBuffer]
+const NO_MESSAGES = [Array, Date, Map, Set, Promise, ArrayBuffer, Uint8Array]
+
+/** Whether it is of the objects that people give where a message is meant, and that have none of its fields. */
+export function isNoMessage (value: object): boolean {
+  return NO_MESSAGES.some(type => value instanceof type)
+}
 
 function nesting (type: protobuf.Type, write: ValueWriter): ValueWriter {
   return (message, writing) => {
-    if (typeof message !== 'object' || message === null || Array.isArray(message) || NO_MESSAGES.some(type => message instanceof type)) {
+    if (typeof message !== 'object' || message === null || isNoMessage(message)) {
       return writing.fail(`an object, as ${type.fullName.slice(1)} is`, message)
     }
     if (writing.depth > DEFAULT_NESTING_LIMIT) throw writing.failure(`messages nest deeper than ${DEFAULT_NESTING_LIMIT} levels; does one contain itself?`)

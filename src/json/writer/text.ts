@@ -19,12 +19,16 @@ const MOST_FLOAT_DIGITS = 9
 
 /** A float: not all the digits of the double that holds it, but as many as tell it from other floats. */
 export function floatText (value: number): string {
-  const text = doubleText(value)
-  if (text.length <= MOST_FLOAT_DIGITS || text.startsWith('"')) return text
+  return doubleText(floatNumber(value))
+}
+
+/** The double that is written as a float is. */
+export function floatNumber (value: number): number {
+  if (!Number.isFinite(value) || Number.isInteger(value * 1024) || String(value).length <= MOST_FLOAT_DIGITS) return value
   const float = Math.fround(value)
   for (let digits = 6; digits < MOST_FLOAT_DIGITS; digits++) {
     const short = Number(value.toPrecision(digits))
-    if (Math.fround(short) === float) return String(short)
+    if (Math.fround(short) === float) return short
   }
-  return String(Number(value.toPrecision(MOST_FLOAT_DIGITS)))
+  return Number(value.toPrecision(MOST_FLOAT_DIGITS))
 }

@@ -1,38 +1,25 @@
 /**
- * Writers of messages as generated functions, for values of the usual forms. They throw at the first that is of
- * another, be it wrong or rare; the compiled closures then say what is wrong, or write it.
+ * Writers of messages as generated functions that put the text together themselves. They throw at the first value of an
+ * unusual form, be it wrong or rare; the compiled closures then say what is wrong, or write it.
  */
 import protobuf from 'protobufjs'
-import { isImplicit, isLong, isNullValue, scalarKind, type ScalarKind } from '../fields.ts'
 import { GeneratedCode, literal } from '../generated-code.ts'
-import { isInteger, isNatural } from '../integers.ts'
 import { DEFAULT_NESTING_LIMIT } from '../options.ts'
-import { defaultOf } from '../shape.ts'
 import { hasOwnJson } from '../well-known-types.ts'
+import { directOf, inner } from './direct.ts'
 import { memberGroups, type FieldWriter, type MessageWriters } from './messages.ts'
-import { enumTexts } from './scalars.ts'
-import { doubleText, floatText, quote } from './text.ts'
+import { quote } from './text.ts'
 import type { ValueWriter, Writing } from './writing.ts'
 
 /** The JSON text of a message; throws, whatever it may be, where the closures have to be asked. */
-export function generateWriter (type: protobuf.Type, writers: MessageWriters): ValueWriter {
-  const generator = new WriterGenerator(writers)
+export function generateTextWriter (type: protobuf.Type, writers: MessageWriters): ValueWriter {
+  const generator = new TextGenerator(writers)
   const name = generator.message(type)
   const write = generator.code.run<(message: unknown, depth: number, writing: Writing) => string>(name)
   return (message, writing) => write(message, 0, writing)
 }
 
-const MAX_FLOAT = 3.4028234663852886e38
-
-/** How a value `v` becomes text: under which condition, by which expression. */
-interface Direct {
-  readonly when: string
-  readonly text: string
-  /** The condition under which the value is the default; of a field without presence. */
-  readonly isUnset: string
-}
-
-class WriterGenerator {
+class TextGenerator {
   readonly code = new GeneratedCode()
   readonly #writers: MessageWriters
   readonly #names = new Map<protobuf.Type, string>()
@@ -56,7 +43,7 @@ class WriterGenerator {
     return `function ${name} (message, depth, writing) {
       if (typeof message !== 'object' || message === null || depth > ${DEFAULT_NESTING_LIMIT}) throw undefined
       let text = ''
-      let v
+      let v, x
       ${members.join('\n')}
       return text === '' ? ${this.code.use(atDepth(this.#writers.of(type)))}(message, depth, writing) : text + '}'
     }`
@@ -75,7 +62,7 @@ class WriterGenerator {
     const { field } = writer
     const { resolvedType } = field
     if (resolvedType instanceof protobuf.Type) return append(writer, `${this.message(resolvedType)}(v, depth + 1, writing)`)
-    const direct = this.#direct(field)
+    const direct = directOf(field, this.#writers.options, this.code)
     if (direct === undefined) return this.#rest(writer)
     const add = append(writer, direct.text)
     return `if (${direct.when}) { ${writer.unset === undefined ? add : `if (!(${direct.isUnset})) { ${add} }`} } else { ${this.#rest(writer)} }`
@@ -85,7 +72,7 @@ class WriterGenerator {
     const { resolvedType } = writer.field
     const direct = resolvedType instanceof protobuf.Type
       ? { when: 'true', text: `${this.message(resolvedType)}(v, depth + 1, writing)` }
-      : this.#direct(writer.field)
+      : directOf(writer.field, this.#writers.options, this.code)
     if (direct === undefined) return this.#rest(writer)
     const element = (index: string): string => `const e = v[${index}]; if (!(${inner(direct.when)})) throw undefined`
     return `if (!Array.isArray(v)) throw undefined
@@ -101,7 +88,7 @@ class WriterGenerator {
     const { resolvedType } = field
     const direct = resolvedType instanceof protobuf.Type
       ? { when: 'true', text: `${this.message(resolvedType)}(v, depth + 1, writing)` }
-      : this.#direct(writer.field)
+      : directOf(writer.field, this.#writers.options, this.code)
     if (direct === undefined || field.keyType !== 'string') return this.#rest(writer)
     return `if (typeof v !== 'object') throw undefined
       const keys = Object.keys(v)
@@ -122,36 +109,7 @@ class WriterGenerator {
     const { unset } = writer
     const write = this.code.use(atDepth(writer.write))
     if (unset === undefined) return append(writer, `${write}(v, depth + 1, writing)`)
-    return `const x = ${write}(v, depth + 1, writing); if (x !== ${literal(unset)}) { ${append(writer, 'x')} }`
-  }
-
-  #direct (field: protobuf.Field): Direct | undefined {
-    const { resolvedType } = field
-    if (resolvedType instanceof protobuf.Enum) return isNullValue(resolvedType) ? undefined : this.#enum(resolvedType, field)
-    const kind = scalarKind(field.type)
-    if (!isLong(kind)) return this.#scalars()[kind]
-    const isText = this.code.use(kind === 'int64' ? isInteger : isNatural)
-    const isNumber = `Number.isSafeInteger(v)${kind === 'uint64' ? ' && v >= 0' : ''}`
-    const quotes = this.#writers.options.int64 === 'number' ? ['', ''] : ["'\"' + ", " + '\"'"]
-    return { when: `typeof v === 'string' ? ${isText}(v) : ${isNumber}`, text: `${quotes[0]}String(v)${quotes[1]}`, isUnset: 'v == 0' }
-  }
-
-  #scalars (): Readonly<Partial<Record<ScalarKind, Direct>>> {
-    return {
-      string: { when: "typeof v === 'string'", text: `${this.code.use(quote)}(v)`, isUnset: "v === ''" },
-      bool: { when: "typeof v === 'boolean'", text: "(v ? 'true' : 'false')", isUnset: '!v' },
-      int32: { when: '(v | 0) === v', text: 'String(v)', isUnset: 'v === 0' },
-      uint32: { when: '(v >>> 0) === v', text: 'String(v)', isUnset: 'v === 0' },
-      double: { when: "typeof v === 'number'", text: `${this.code.use(doubleText)}(v)`, isUnset: 'Object.is(v, 0)' },
-      float: { when: `typeof v === 'number' && v >= -${MAX_FLOAT} && v <= ${MAX_FLOAT}`, text: `${this.code.use(floatText)}(v)`, isUnset: 'Object.is(v, 0)' }
-    }
-  }
-
-  #enum (type: protobuf.Enum, field: protobuf.Field): Direct {
-    const texts = enumTexts(type, this.#writers.options)
-    const name = this.code.use(texts)
-    const unset = isImplicit(field) ? texts.get(defaultOf(field)) : undefined
-    return { when: `${name}.has(v)`, text: `${name}.get(v)`, isUnset: unset === undefined ? 'false' : `${name}.get(v) === ${literal(unset)}` }
+    return `x = ${write}(v, depth + 1, writing); if (x !== ${literal(unset)}) { ${append(writer, 'x')} }`
   }
 }
 
@@ -164,9 +122,4 @@ function atDepth (write: ValueWriter): (value: unknown, depth: number, writing: 
     writing.depth = depth
     return write(value, writing)
   }
-}
-
-/** The same of an element `e`. */
-function inner (source: string): string {
-  return source.replace(/\bv\b/g, 'e')
 }

@@ -1,0 +1,160 @@
+/**
+ * Writers of messages as generated functions: they check the message, make of it what JSON.stringify takes, and leave
+ * the text to that. They throw at the first value of an unusual form, be it wrong or rare; the compiled closures then
+ * say what is wrong, or write it.
+ */
+import protobuf from 'protobufjs'
+import { GeneratedCode, literal } from '../generated-code.ts'
+import { DEFAULT_NESTING_LIMIT } from '../options.ts'
+import { hasOwnJson } from '../well-known-types.ts'
+import { directOf, inner, type Direct } from './direct.ts'
+import { isNoMessage, memberGroups, type FieldWriter, type MessageWriters } from './messages.ts'
+import type { ValueWriter, Writing } from './writing.ts'
+
+export function generateValueWriter (type: protobuf.Type, writers: MessageWriters): ValueWriter {
+  const generator = new ValueGenerator(writers)
+  const name = generator.message(type)
+  const valueOf = generator.code.run<(message: unknown, depth: number, writing: Writing) => unknown>(name)
+  return (message, writing) => {
+    const text = JSON.stringify(valueOf(message, 0, writing))
+    // So JSON.stringify writes unpaired surrogates, which have no place in protobuf's text.
+    if (text.includes('\\ud')) throw new RangeError('Not well-formed')
+    return text
+  }
+}
+
+class ValueGenerator {
+  readonly code = new GeneratedCode()
+  readonly #writers: MessageWriters
+  readonly #names = new Map<protobuf.Type, string>()
+
+  constructor (writers: MessageWriters) {
+    this.#writers = writers
+  }
+
+  /** The name of the function that makes the value of a type: `(message, depth, writing) => value`. */
+  message (type: protobuf.Type): string {
+    const known = this.#names.get(type)
+    if (known !== undefined) return known
+    const name = hasOwnJson(type) ? this.code.use(parsed(this.#writers.of(type))) : `value${this.#names.size}`
+    this.#names.set(type, name)
+    if (!hasOwnJson(type)) this.code.add(this.#declaration(name, type))
+    return name
+  }
+
+  #declaration (name: string, type: protobuf.Type): string {
+    const groups = memberGroups(type).map(fields => fields.map(field => this.#writers.field(field)))
+    const fields = groups.flat()
+    const variable = (field: FieldWriter): string => `f${fields.indexOf(field)}`
+    return `function ${name} (message, depth, writing) {
+      if (typeof message !== 'object' || message === null || depth > ${DEFAULT_NESTING_LIMIT}) throw undefined
+      if (Object.getPrototypeOf(message) !== Object.prototype && ${this.code.use(isNoMessage)}(message)) throw undefined
+      let v, x
+      ${fields.map(field => `let ${variable(field)}`).join('\n')}
+      ${groups.map(group => this.#group(group, variable)).join('\n')}
+      return { ${fields.map(field => `${field.start} ${variable(field)}`).join(', ')} }
+    }`
+  }
+
+  /** Statements that give the one of some fields that is set its variable. */
+  #group ([field, ...others]: readonly FieldWriter[], variable: (field: FieldWriter) => string): string {
+    if (field === undefined) return ''
+    const name = variable(field)
+    const make = field.field.map ? this.#map(field, name) : field.field.repeated ? this.#list(field, name) : this.#single(field, name)
+    const absent = field.absent === undefined ? this.#group(others, variable) : `${name} = ${field.absent}`
+    return `v = message[${literal(field.property)}]
+      if (v !== undefined && v !== null) { ${make} }${absent === '' ? '' : ` else { ${absent} }`}`
+  }
+
+  #single (writer: FieldWriter, name: string): string {
+    const { field, unset } = writer
+    if (field.resolvedType instanceof protobuf.Type) return `${name} = ${this.message(field.resolvedType)}(v, depth + 1, writing)`
+    const direct = directOf(field, this.#writers.options, this.code)
+    if (direct === undefined) return this.#rest(writer, name)
+    const set = `${name} = ${direct.value}`
+    return `if (${direct.when}) { ${unset === undefined ? set : `if (!(${direct.isUnset})) ${set}`} } else { ${this.#rest(writer, name)} }`
+  }
+
+  /** A list is left as it is where its values are those of JSON. */
+  #list (writer: FieldWriter, name: string): string {
+    const { field, unset } = writer
+    const element = this.#element(field)
+    if (element === undefined) return this.#rest(writer, name)
+    return `if (!Array.isArray(v)) throw undefined
+      ${unset === undefined ? '' : 'if (v.length > 0) {'}
+        let list = ${element.isSame === 'false' ? '[]' : 'v'}
+        for (let i = 0; i < v.length; i++) {
+          const e = v[i]
+          if (!(${element.when})) throw undefined
+          if (list !== v) list.push(${element.value})
+          else if (!(${element.isSame})) { list = v.slice(0, i); list.push(${element.value}) }
+        }
+        ${name} = list
+      ${unset === undefined ? '' : '}'}`
+  }
+
+  /** A map, too, or else left to the closures. */
+  #map (writer: FieldWriter, name: string): string {
+    const field = writer.field as protobuf.FieldBase as protobuf.MapField
+    const element = this.#element(writer.field)
+    if (element === undefined || field.keyType !== 'string') return this.#rest(writer, name)
+    if (element.isSame !== 'false') {
+      return `let count = 0, same = Object.getPrototypeOf(v) === Object.prototype
+        if (same) for (const key in v) {
+          const e = v[key]
+          if (!(${element.when}) || !(${element.isSame})) { same = false; break }
+          count++
+        }
+        if (same && count > 0) ${name} = v
+        else { ${this.#rest(writer, name)} }`
+    }
+    return `if (typeof v !== 'object') throw undefined
+      const keys = Object.keys(v)
+      if (keys.length === 0) { ${this.#rest(writer, name)} } else {
+        ${name} = {}
+        for (let i = 0; i < keys.length; i++) {
+          const key = keys[i], e = v[key]
+          if (key === '__proto__' || !(${element.when})) throw undefined
+          ${name}[key] = ${element.value}
+        }
+      }`
+  }
+
+  /** Expressions of an element `e`. */
+  #element (field: protobuf.Field): Pick<Direct, 'when' | 'value' | 'isSame'> | undefined {
+    if (field.resolvedType instanceof protobuf.Type) return { when: 'true', value: `${this.message(field.resolvedType)}(e, depth + 1, writing)`, isSame: 'false' }
+    const direct = directOf(field, this.#writers.options, this.code)
+    return direct && { when: inner(direct.when), value: inner(direct.value), isSame: inner(direct.isSame) }
+  }
+
+  /** Statements that leave `v` to the closures. */
+  #rest (writer: FieldWriter, name: string): string {
+    const write = atDepth(writer.write)
+    const { unset } = writer
+    const value = (v: unknown, depth: number, writing: Writing): unknown => {
+      const text = write(v, depth, writing)
+      return text === unset ? undefined : valueOfText(text)
+    }
+    return `${name} = ${this.code.use(value)}(v, depth + 1, writing)`
+  }
+}
+
+function atDepth (write: ValueWriter): (value: unknown, depth: number, writing: Writing) => string {
+  return (value, depth, writing) => {
+    writing.depth = depth
+    return write(value, writing)
+  }
+}
+
+function parsed (write: ValueWriter): (value: unknown, depth: number, writing: Writing) => unknown {
+  const writeAtDepth = atDepth(write)
+  return (value, depth, writing) => valueOfText(writeAtDepth(value, depth, writing))
+}
+
+/** What JSON.stringify makes the text of. It makes no -0, and no integers past 2^53. */
+function valueOfText (text: string): unknown {
+  const isPlainText = text.startsWith('"') && !text.includes('\\')
+  const value: unknown = isPlainText ? text.slice(1, -1) : JSON.parse(text)
+  if (!isPlainText && JSON.stringify(value) !== text) throw new RangeError('Not the same text')
+  return value
+}
