@@ -4,8 +4,8 @@ import fp from 'fastify-plugin'
 import { configurationErrors } from './errors.ts'
 import { kHttpGateway, type HttpGateway, type Mountable } from './rest/gateway.ts'
 import { notFoundHandler } from './rest/not-found.ts'
+import { collectBodies } from './rest/body.ts'
 import { sendError } from './rest/reply.ts'
-import { collectBodies } from './rest/request.ts'
 import { conventionRoutes, nameOf, registerRoute, type MountedRoute } from './rest/routes.ts'
 import type { MethodKind } from './schema/service.ts'
 
@@ -98,7 +98,7 @@ function mount (app: FastifyInstance, gateway: HttpGateway, basePath: string, cl
   const prefixes = own === '' ? new Set(mounted.map(({ url }) => url.slice(0, url.lastIndexOf('/')))) : [own]
   for (const prefix of prefixes) {
     app.register(async scope => {
-      collectBodies(scope)
+      collectBodies(scope, gateway.bodyLimit)
       scope.setErrorHandler((error, request, reply) => sendError(gateway, error, request, reply))
       if (!claimed.prefixes.has(scope.prefix)) {
         claimed.prefixes.add(scope.prefix)

@@ -12,6 +12,7 @@ import { cancelOnDisconnect, forgetCall } from './disconnect.ts'
 import type { HttpGateway } from './gateway.ts'
 import { sendError, sendStatus } from './reply.ts'
 import { requestIdOf } from './request-id.ts'
+import { sendMessage } from './send-message.ts'
 
 /** What is known of the route before any request. */
 export interface UnaryRoute {
@@ -22,9 +23,6 @@ export interface UnaryRoute {
   readonly readRequest: (request: FastifyRequest) => unknown
   readonly write: JsonWriter
 }
-
-/** Fastify would add the charset by itself, with more work. */
-const JSON_TYPE = 'application/json; charset=utf-8'
 
 export class UnaryHttpCall extends ServerCall implements Exchange {
   readonly protocol = 'http'
@@ -122,7 +120,7 @@ export class UnaryHttpCall extends ServerCall implements Exchange {
       return sendStatus(this.#route.gateway, missing, this.#request, this.#reply)
     }
     if (ending.metadata != null) this.#setHeaders(ending.metadata, 'trailing')
-    this.#reply.header('x-request-id', this.requestId()).header('content-type', JSON_TYPE).send(this.#body)
+    sendMessage(this.#body, this.#request, this.#reply)
   }
 
   #setHeaders (metadata: Metadata, position: MetadataPosition): void {

@@ -1,30 +1,12 @@
 /** From an HTTP request to a request message: media type, body, query. */
 import { isUtf8 } from 'node:buffer'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyRequest } from 'fastify'
 import type protobuf from 'protobufjs'
 import { badRequest } from '../errors.ts'
 import type { JsonReader } from '../json/codec.ts'
 import type { JsonReadOptions } from '../json/options.ts'
+import { HttpStatusError } from './http-status-error.ts'
 import { queryToJson } from './query.ts'
-
-/** An error whose HTTP status says more than that of its gRPC code. */
-export class HttpStatusError extends Error {
-  readonly statusCode: number
-
-  constructor (statusCode: number, message: string) {
-    super(message)
-    this.statusCode = statusCode
-  }
-}
-
-/** Bodies are collected as they are: what they must be is decided by the route, once it is known. */
-export function collectBodies (scope: FastifyInstance): void {
-  scope.removeAllContentTypeParsers()
-  // Fastify finds a type that is named sooner than `*`.
-  for (const type of ['application/json', '*']) {
-    scope.addContentTypeParser(type, { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
-  }
-}
 
 /**
  * Makes the function that reads the request message: from the JSON body, or from the query when there is no body.
@@ -38,8 +20,10 @@ export function requestReader (type: protobuf.Type, reader: JsonReader, options:
       return reader.fromValue(query === '' ? {} : queryToJson(type, query, options))
     }
     checkMediaType(request.headers)
-    if (!isUtf8(body)) throw badRequest([{ field: '', description: 'The request body is not valid UTF-8' }])
-    return reader.fromText(body.toString())
+    const text = body.toString()
+    // So Node.js decodes what is no UTF-8, and that character itself.
+    if (text.includes('\ufffd') && !isUtf8(body)) throw badRequest([{ field: '', description: 'The request body is not valid UTF-8' }])
+    return reader.fromText(text)
   }
 }
 

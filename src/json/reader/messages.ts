@@ -58,12 +58,12 @@ export class MessageReaders {
   of (type: protobuf.Type): ValueReader {
     const known = this.#byType.get(type)
     if (known !== undefined) return known
-    let compiled: ValueReader | undefined
     // Types contain each other: the reader is there before it is compiled.
-    this.#byType.set(type, (json, reading) => compiled!(json, reading))
-    compiled = this.#nesting(wellKnownReader(type, this) ?? this.fieldsOf(type))
-    this.#byType.set(type, compiled)
-    return compiled
+    const late: { read?: ValueReader } = {}
+    this.#byType.set(type, (json, reading) => late.read!(json, reading))
+    late.read = this.#nesting(wellKnownReader(type, this) ?? this.fieldsOf(type))
+    this.#byType.set(type, late.read)
+    return late.read
   }
 
   /** Makes messages with all that the shape has where nothing is set. */

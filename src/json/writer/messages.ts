@@ -50,12 +50,12 @@ export class MessageWriters {
   of (type: protobuf.Type): ValueWriter {
     const known = this.#byType.get(type)
     if (known !== undefined) return known
-    let compiled: ValueWriter | undefined
     // Types contain each other: the writer is there before it is compiled.
-    this.#byType.set(type, (message, writing) => compiled!(message, writing))
-    compiled = nesting(type, wellKnownWriter(type, this) ?? this.#fieldsOf(type))
-    this.#byType.set(type, compiled)
-    return compiled
+    const late: { write?: ValueWriter } = {}
+    this.#byType.set(type, (message, writing) => late.write!(message, writing))
+    late.write = nesting(type, wellKnownWriter(type, this) ?? this.#fieldsOf(type))
+    this.#byType.set(type, late.write)
+    return late.write
   }
 
   field (field: protobuf.Field): FieldWriter {

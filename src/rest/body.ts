@@ -1,0 +1,55 @@
+/** Request bodies, collected as they are: what they must be is decided by the route, once it is known. */
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { HttpStatusError } from './http-status-error.ts'
+
+/** Where a body comes from: the request, or what a `preParsing` hook has made of it. */
+type Payload = NodeJS.ReadableStream & { receivedEncodedLength?: number }
+
+/** @param limit the most bytes that a body may have */
+export function collectBodies (scope: FastifyInstance, limit: number): void {
+  scope.removeAllContentTypeParsers()
+  // Fastify finds a type that is named sooner than `*`.
+  for (const type of ['application/json', '*']) {
+    scope.addContentTypeParser(type, (request, payload, done) => collect(request, payload, limit, done))
+  }
+}
+
+function collect (request: FastifyRequest, payload: Payload, limit: number, done: (error: Error | null, body?: Buffer) => void): void {
+  const announced = request.headers['content-length']
+  if (announced !== undefined && Number(announced) > limit) return done(tooLarge(limit))
+  const chunks: Buffer[] = []
+  let length = 0
+  payload.on('data', onData)
+  payload.on('end', onEnd)
+  payload.on('error', onError)
+
+  function onData (data: Buffer | string): void {
+    const chunk = typeof data === 'string' ? Buffer.from(data) : data
+    length += chunk.length
+    chunks.push(chunk)
+    // What a hook inflates may be small on its way.
+    if (length > limit || (payload.receivedEncodedLength ?? 0) > limit) settle(tooLarge(limit))
+  }
+
+  function onEnd (): void {
+    const received = payload.receivedEncodedLength ?? length
+    if (announced !== undefined && Number(announced) !== received) settle(new HttpStatusError(400, `The request body has ${received} bytes, which is not its Content-Length`))
+    else settle(null)
+  }
+
+  function onError (error: Error & { statusCode?: number }): void {
+    settle(error.statusCode === undefined ? Object.assign(error, { statusCode: 400 }) : error)
+  }
+
+  function settle (error: Error | null): void {
+    payload.removeListener('data', onData)
+    payload.removeListener('end', onEnd)
+    payload.removeListener('error', onError)
+    if (error !== null) done(error)
+    else done(null, chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, length))
+  }
+}
+
+function tooLarge (limit: number): HttpStatusError {
+  return new HttpStatusError(413, `The request body is larger than ${limit} bytes`)
+}
