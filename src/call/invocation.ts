@@ -214,7 +214,7 @@ export class Invocation implements CallListener, OpenCall {
 
   #sendStatus (ending: Status): void {
     this.#leave()
-    const details = statusText(String(ending.details))
+    const details = ending.details === 'OK' ? 'OK' : statusText(String(ending.details))
     this.call.sendStatus(details === ending.details ? ending : { ...ending, details })
   }
 

@@ -9,13 +9,13 @@ const OWN_HEADERS: ReadonlySet<string> = new Set(['content-type', 'content-lengt
 
 export function sendMessage (json: string, request: FastifyRequest, reply: FastifyReply): void {
   const id = requestIdOf(request)
-  if (!isUnobserved(request, reply)) {
+  const given = headersIfUnobserved(request, reply)
+  if (given === undefined) {
     reply.header('x-request-id', id).header('content-type', JSON_TYPE).send(json)
     return
   }
   const headers = ['content-type', JSON_TYPE, 'content-length', String(Buffer.byteLength(json)), 'x-request-id', id]
-  const given = reply.getHeaders()
-  for (const name in given) if (!OWN_HEADERS.has(name)) headers.push(name, given[name] as string)
+  for (const name in given) if (!OWN_HEADERS.has(name)) headers.push(name, given[name]!)
   reply.hijack()
   reply.raw.writeHead(reply.raw.statusCode, headers)
   reply.raw.end(json)
@@ -29,6 +29,7 @@ interface RouteContext {
 
 interface Symbols {
   readonly context: symbol
+  readonly headers: symbol
   readonly trailers: symbol
   readonly serializer: symbol
 }
@@ -41,21 +42,23 @@ type Observed = Readonly<Record<symbol, unknown>>
  */
 let symbols: Symbols | null | undefined
 
-function isUnobserved (request: FastifyRequest, reply: FastifyReply): boolean {
-  if (request.raw.httpVersionMajor >= 2) return false
+/** The headers that hooks have set; undefined when the answer has to go through Fastify. */
+function headersIfUnobserved (request: FastifyRequest, reply: FastifyReply): Record<string, string> | undefined {
+  if (request.raw.httpVersionMajor >= 2) return undefined
   symbols = symbols === undefined ? findSymbols(request, reply) : symbols
-  const found = symbols
-  if (found === null) return false
-  const context = (request as unknown as Observed)[found.context] as RouteContext | undefined
-  return context?.onSend === null && context.preSerialization === null &&
-    (reply as unknown as Observed)[found.trailers] === null && (reply as unknown as Observed)[found.serializer] === null
+  if (symbols === null) return undefined
+  const context = (request as unknown as Observed)[symbols.context] as RouteContext
+  const observed = reply as unknown as Observed
+  const isUnobserved = context.onSend === null && context.preSerialization === null && observed[symbols.trailers] === null && observed[symbols.serializer] === null
+  return isUnobserved ? observed[symbols.headers] as Record<string, string> : undefined
 }
 
 function findSymbols (request: FastifyRequest, reply: FastifyReply): Symbols | null {
   const context = symbolOf(request, 'fastify.context')
+  const headers = symbolOf(reply, 'fastify.reply.headers')
   const trailers = symbolOf(reply, 'fastify.reply.trailers')
   const serializer = symbolOf(reply, 'fastify.reply.serializer')
-  return context === undefined || trailers === undefined || serializer === undefined ? null : { context, trailers, serializer }
+  return context === undefined || headers === undefined || trailers === undefined || serializer === undefined ? null : { context, headers, trailers, serializer }
 }
 
 function symbolOf (object: object, description: string): symbol | undefined {

@@ -5,7 +5,20 @@ const TO_ESCAPE = /["\\\u0000-\u001f\ud800-\udfff]/
 
 /** A JSON string. What is no valid Unicode gets the replacement character, as in protobuf's own bytes. */
 export function quote (text: string): string {
-  return TO_ESCAPE.test(text) ? JSON.stringify(text.toWellFormed()) : `"${text}"`
+  return isPlain(text) ? `"${text}"` : JSON.stringify(text.toWellFormed())
+}
+
+/** A regular expression takes longer to start than to read a short text. */
+const MOST_SHORT = 12
+
+function isPlain (text: string): boolean {
+  const { length } = text
+  if (length > MOST_SHORT) return !TO_ESCAPE.test(text)
+  for (let i = 0; i < length; i++) {
+    const code = text.charCodeAt(i)
+    if (code < 0x20 || code === 0x22 || code === 0x5c || (code >= 0xd800 && code <= 0xdfff)) return false
+  }
+  return true
 }
 
 /** A double; JSON.stringify would write `0` for -0, and null for what is not finite. */
