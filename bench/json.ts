@@ -15,14 +15,16 @@ import { median, spread } from './report.ts'
 
 /** What the package does not export. */
 interface Internals {
-  readonly compileReader: (codec: object, options: object, types: object) => { fromText: (text: string) => unknown }
-  readonly compileWriter: (codec: object, options: object, types: object) => (message: unknown) => string
+  readonly JsonCodecs: new (types: object) => {
+    reader: (codec: object) => { fromText: (text: string) => unknown }
+    writer: (codec: object) => (message: unknown) => string
+  }
   readonly TypeRegistry: new (roots: readonly protobuf.Root[]) => object
   readonly loadedService: (definition: ServiceDefinition) => { readonly methods: ReadonlyArray<{ readonly requestType: protobuf.Type }> }
 }
 
 const modules = await Promise.all(['json/codec', 'json/type-registry', 'schema/load'].map(name => import(new URL(`dist/${name}.js`, packageRoot).href)))
-const { compileReader, compileWriter, TypeRegistry, loadedService } = Object.assign({}, ...modules) as Internals
+const { JsonCodecs, TypeRegistry, loadedService } = Object.assign({}, ...modules) as Internals
 
 interface Subject {
   readonly name: string
@@ -56,9 +58,9 @@ function rowsOf ({ proto, service, json }: Subject): { read: Row[], write: Row[]
   const method = Object.values(definition)[0] as MethodDefinition<unknown, unknown>
   const type = loadedService(definition)!.methods[0]!.requestType
   const codec = { type, deserialize: method.requestDeserialize, serialize: method.requestSerialize }
-  const types = new TypeRegistry([type.root])
-  const reader = compileReader(codec, {}, types)
-  const write = compileWriter(codec, {}, types)
+  const codecs = new JsonCodecs(new TypeRegistry([type.root]))
+  const reader = codecs.reader(codec)
+  const write = codecs.writer(codec)
   const schema = schemaOf(fileURLToPath(proto), type.fullName.slice(1))
   const ready = JSON.parse(text)
   const seen = reader.fromText(text)

@@ -10,6 +10,7 @@ import { bindServices, type ServedMethod, type ServedService } from './call/serv
 import { configurationErrors } from './errors.ts'
 import { tlsCredentials } from './grpc/credentials.ts'
 import { GrpcServer } from './grpc/server.ts'
+import { JsonCodecs } from './json/codec.ts'
 import { checkOptions, type CheckedOptions, type GatewayOptions, type MethodSettings } from './options.ts'
 import { registerGrpcHttpRoutes } from './plugin.ts'
 import { errorWriter } from './rest/error-body.ts'
@@ -103,7 +104,7 @@ export class GrpcGateway implements Mountable {
       headers: headerMapper(headers),
       errorStatus,
       writeError: errorWriter(errors, statusDetails),
-      types,
+      json: new JsonCodecs(types),
       bodyLimit: messageBytes,
       jsonOptions: method => this.#settingsOf(method, 'json'),
       timeoutPolicy: method => this.#settingsOf(method, 'timeout'),

@@ -7,33 +7,23 @@
  *
  * @see https://protobuf.dev/programming-guides/json/
  */
-import { isDeepStrictEqual } from 'node:util'
-import protobuf from 'protobufjs'
+import type protobuf from 'protobufjs'
 import { badRequest, GrpcError } from '../errors.ts'
 import { status } from '../status.ts'
-import { detectShape } from './detect-shape.ts'
 import { mayHaveDuplicates, membersIn, parseExactly } from './exact-json.ts'
 import { mayGenerate } from './generated-code.ts'
 import { indent } from './indent.ts'
-import { DEFAULT_NESTING_LIMIT, type JsonReadOptions, type JsonWriteOptions } from './options.ts'
-import { messageAt, placesIn, probesOf } from './probes.ts'
-import { generateReader } from './reader/generated.ts'
+import { DEFAULT_NESTING_LIMIT, type JsonOptions } from './options.ts'
+import { GeneratedReaders } from './reader/generated.ts'
 import { MessageReaders } from './reader/messages.ts'
 import { Reading, type ValueReader } from './reader/reading.ts'
 import { wireShape, type Shape } from './shape.ts'
-import { TypeRegistry } from './type-registry.ts'
+import { Shapes, type MessageCodec } from './shapes.ts'
+import type { TypeRegistry } from './type-registry.ts'
 import type { JsonValue } from './value.ts'
-import { generateTextWriter } from './writer/generated-text.ts'
-import { generateValueWriter } from './writer/generated-value.ts'
+import { GeneratedWriters } from './writer/generated.ts'
 import { MessageWriters } from './writer/messages.ts'
-import { Writing, type ValueWriter } from './writer/writing.ts'
-
-/** The codec that a definition has for a message type. */
-export interface MessageCodec {
-  readonly type: protobuf.Type
-  readonly deserialize: (bytes: Buffer) => unknown
-  readonly serialize: (message: never) => Uint8Array
-}
+import { Writing } from './writer/writing.ts'
 
 /** Turns JSON into the object that a handler receives. */
 export interface JsonReader {
@@ -50,32 +40,90 @@ export interface JsonReader {
  */
 export type JsonWriter = (message: unknown) => string
 
-export function compileReader (codec: MessageCodec, options: JsonReadOptions, types: TypeRegistry): JsonReader {
-  const shape = shapeOf(codec)
-  const { type } = codec
-  const ignoreUnknown = options.unknownFields === 'ignore'
-  const readers = new MessageReaders(shape ?? wireShape, {
-    ignoreUnknown, nestingLimit: options.nestingLimit ?? DEFAULT_NESTING_LIMIT
-  }, types)
-  const read = readers.of(type)
-  const fast = mayGenerate ? generateReader(type, readers) : read
-  const finish = shape !== undefined ? (message: unknown) => message : byBytes(codec)
+/** What is compiled for one shape of messages, and one choice of options. */
+interface Compiled {
+  readonly readers: MessageReaders
+  readonly fastReaders: Pick<GeneratedReaders, 'of'>
+  readonly writers: MessageWriters
+  readonly fastWriters: Pick<GeneratedWriters, 'of'>
+}
 
-  const reading = new Reading()
+/** Compiles readers and writers. What methods have in common is compiled once. */
+export class JsonCodecs {
+  readonly #types: TypeRegistry
+  readonly #shapes: Shapes
+  readonly #compiled = new Map<Shape, Map<string, Compiled>>()
 
-  return {
-    fromText (text) {
-      const json = tryParse(text)
-      reading.restart()
-      const message = json === undefined ? undefined : fast(json, reading)
-      if (message !== undefined && reading.isUnharmed && !(reading.mayBeRounded && MAY_LOSE_DIGITS.test(text)) &&
-        (text.length === reading.shortest || !mayHaveDuplicates(text, json!, ignoreUnknown ? membersIn(json!) : reading.members))) return finish(message)
-      const parsed = parseExactly(text)
-      return finish(readAll(parsed.value, read, new Reading(parsed)))
-    },
-    fromValue (value) {
-      return finish(readAll(value, read, new Reading()))
+  /** @param types what a `google.protobuf.Any` may hold */
+  constructor (types: TypeRegistry) {
+    this.#types = types
+    this.#shapes = new Shapes(types)
+  }
+
+  reader (codec: MessageCodec, options: JsonOptions = {}): JsonReader {
+    const { type } = codec
+    const shape = this.#shapes.of(codec)
+    const { readers, fastReaders } = this.#compile(shape ?? wireShape, options)
+    const exact = readers.of(type)
+    const fast = fastReaders.of(type)
+    const finish = shape === undefined ? byBytes(codec) : (message: unknown) => message
+    const ignoreUnknown = options.unknownFields === 'ignore'
+    const reading = new Reading()
+
+    return {
+      fromText (text) {
+        const json = tryParse(text)
+        reading.restart()
+        const message = json === undefined ? undefined : fast(json, reading)
+        if (message !== undefined && reading.isUnharmed && !(reading.mayBeRounded && MAY_LOSE_DIGITS.test(text)) &&
+          (text.length === reading.shortest || !mayHaveDuplicates(text, json!, ignoreUnknown ? membersIn(json!) : reading.members))) return finish(message)
+        const parsed = parseExactly(text)
+        return finish(readAll(parsed.value, exact, new Reading(parsed)))
+      },
+      fromValue (value) {
+        return finish(readAll(value, exact, new Reading()))
+      }
     }
+  }
+
+  writer (codec: MessageCodec, options: JsonOptions = {}): JsonWriter {
+    const { type } = codec
+    const shape = this.#shapes.of(codec)
+    const { writers, fastWriters } = this.#compile(shape ?? wireShape, options)
+    const exact = writers.of(type)
+    const fast = fastWriters.of(type)
+    const typeName = type.fullName.slice(1)
+    const serialize = codec.serialize as (message: unknown) => Uint8Array
+
+    function write (message: unknown): string {
+      try {
+        return fast(message, new Writing(typeName))
+      } catch {
+        return exact(message, new Writing(typeName))
+      }
+    }
+
+    const toText = shape === undefined ? (message: unknown) => write(type.toObject(type.decode(serialize(message)))) : write
+    const { space } = options
+    return space === undefined || space === 0 || space === '' ? toText : message => indent(toText(message), space)
+  }
+
+  #compile (shape: Shape, { unknownFields, nestingLimit = DEFAULT_NESTING_LIMIT, fieldNames, emitDefaults, int64, enums }: JsonOptions): Compiled {
+    const byOptions = this.#compiled.get(shape) ?? new Map<string, Compiled>()
+    this.#compiled.set(shape, byOptions)
+    const key = JSON.stringify([unknownFields, nestingLimit, fieldNames, emitDefaults, int64, enums])
+    const known = byOptions.get(key)
+    if (known !== undefined) return known
+    const readers = new MessageReaders(shape, { ignoreUnknown: unknownFields === 'ignore', nestingLimit }, this.#types)
+    const writers = new MessageWriters(shape, { fieldNames, emitDefaults, int64, enums, nestingLimit }, this.#types)
+    const compiled: Compiled = {
+      readers,
+      fastReaders: mayGenerate ? new GeneratedReaders(readers) : readers,
+      writers,
+      fastWriters: mayGenerate ? new GeneratedWriters(writers) : writers
+    }
+    byOptions.set(key, compiled)
+    return compiled
   }
 }
 
@@ -103,67 +151,5 @@ function byBytes ({ type, deserialize }: MessageCodec): (message: unknown) => un
     } catch (cause) {
       throw new GrpcError(status.INTERNAL, 'Error deserializing request', { cause }) // as grpc-js has it
     }
-  }
-}
-
-export function compileWriter (codec: MessageCodec, options: JsonWriteOptions, types: TypeRegistry): JsonWriter {
-  const shape = shapeOf(codec)
-  const { type } = codec
-  const serialize = codec.serialize as (message: unknown) => Uint8Array
-  const writers = new MessageWriters(shape ?? wireShape, options, types)
-  const exact = writers.of(type)
-  const fast = mayGenerate ? generateWriter(type, writers) : exact
-  const typeName = type.fullName.slice(1)
-
-  function write (message: unknown): string {
-    try {
-      return fast(message, new Writing(typeName))
-    } catch {
-      return exact(message, new Writing(typeName))
-    }
-  }
-
-  const toText = shape !== undefined ? write : (message: unknown) => write(type.toObject(type.decode(serialize(message))))
-  const { space } = options
-  return space === undefined || space === 0 || space === '' ? toText : message => indent(toText(message), space)
-}
-
-/**
- * Small messages are put together faster than JSON.stringify does it. It cannot make the text of a `Struct` without
- * that being parsed first.
- */
-function generateWriter (type: protobuf.Type, writers: MessageWriters): ValueWriter {
-  const isSmall = type.fieldsArray.length <= MOST_SMALL_FIELDS && type.fieldsArray.every(field => !field.repeated && !field.map && !(field.resolve().resolvedType instanceof protobuf.Type))
-  const isDynamic = placesIn(type).some(place => DYNAMIC_TYPES.has(place.type.fullName))
-  return isSmall || isDynamic ? generateTextWriter(type, writers) : generateValueWriter(type, writers)
-}
-
-const MOST_SMALL_FIELDS = 8
-const DYNAMIC_TYPES: ReadonlySet<string> = new Set(['Any', 'Struct', 'Value', 'ListValue'].map(name => `.google.protobuf.${name}`))
-
-/** @returns undefined when messages have to go by bytes */
-function shapeOf (codec: MessageCodec): Shape | undefined {
-  const shape = detectShape(codec.type, codec.deserialize)
-  return shape !== undefined && isProven(shape, codec) ? shape : undefined
-}
-
-/** Whether every field of every type in the message is converted just as by bytes. */
-function isProven (shape: Shape, { type, deserialize, serialize }: MessageCodec): boolean {
-  const types = new TypeRegistry()
-  const options = { ignoreUnknown: false, nestingLimit: Infinity }
-  const read = new MessageReaders(shape, options, types).of(type)
-  const write = new MessageWriters(shape, {}, types).of(type)
-  const writeDecoded = new MessageWriters(wireShape, {}, types).of(type)
-  const decodedText = (bytes: Uint8Array): string => writeDecoded(type.toObject(type.decode(bytes)), new Writing(''))
-  try {
-    return placesIn(type).every(place => probesOf(place.type).every(probe => {
-      const bytes = type.encode(messageAt(place, probe)).finish()
-      const text = decodedText(bytes)
-      const seen = deserialize(bytes as Buffer)
-      return isDeepStrictEqual(read(JSON.parse(text), new Reading()), seen) &&
-        write(seen, new Writing('')) === decodedText((serialize as (message: unknown) => Uint8Array)(seen))
-    }))
-  } catch {
-    return false
   }
 }

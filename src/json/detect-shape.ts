@@ -48,6 +48,12 @@ export function detectShape (type: protobuf.Type, deserialize: Deserialize): Sha
     })
   }
 
+  /** The form of the name that the shape has for the oneof of a field. */
+  function formOfOneof (field: protobuf.Field, place: Place): OneofNames | undefined {
+    const seen = look(place, { [field.name]: sample(field) }) ?? {}
+    return (Object.keys(ONEOF_NAMES) as OneofNames[]).find(form => ONEOF_NAMES[form](field.partOf!.name) in seen)
+  }
+
   /** Whether unset fields of a sort have a property. */
   function areSet (wanted: (field: protobuf.Field) => boolean): boolean {
     return lookAtFirst(wanted, (field, place) => valueOf(look(place, {}), field) !== undefined) === true
@@ -61,10 +67,7 @@ export function detectShape (type: protobuf.Type, deserialize: Deserialize): Sha
   const long = lookAtValue(isSingleLong, () => 7)
   const enumValue = lookAtValue(({ resolvedType }) => resolvedType instanceof protobuf.Enum, sample)
   const bytes = lookAtValue(({ type }) => type === 'bytes', () => Buffer.from('x'))
-  const oneofs = (Object.keys(ONEOF_NAMES) as OneofNames[]).filter(form => places.every(place => place.type.fieldsArray.every(field => {
-    if (field.partOf == null) return true
-    return ONEOF_NAMES[form](field.partOf.name) in (look(place, { [field.name]: sample(field) }) ?? {})
-  })))
+  const oneofs = lookAtFirst(isInTellingOneof, formOfOneof) ?? lookAtFirst(({ partOf }) => partOf != null, formOfOneof)
   return {
     names,
     longs: typeof long === 'number' ? 'number' : typeof long === 'object' && long !== null ? long.constructor as unknown as LongClass : 'string',
@@ -73,8 +76,13 @@ export function detectShape (type: protobuf.Type, deserialize: Deserialize): Sha
     defaults: areSet(field => !field.repeated && !field.map && field.partOf == null),
     arrays: areSet(field => field.repeated),
     objects: areSet(field => field.map),
-    oneofs: oneofs[0]
+    oneofs
   }
+}
+
+/** Whether the form of its oneof's name can be told from other forms. */
+function isInTellingOneof ({ partOf }: protobuf.Field): boolean {
+  return partOf != null && ONEOF_NAMES.snake(partOf.name) !== ONEOF_NAMES.camel(partOf.name)
 }
 
 function camel (field: protobuf.Field): string {

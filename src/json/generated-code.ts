@@ -1,4 +1,5 @@
 /** Functions made of generated source text, where that is allowed. */
+import type protobuf from 'protobufjs'
 
 /** Whether the process may make functions of text; `--disallow-code-generation-from-strings` forbids it. */
 export const mayGenerate: boolean = (() => {
@@ -10,33 +11,62 @@ export const mayGenerate: boolean = (() => {
   }
 })()
 
-/** A piece of source text that is being written, and the values that it refers to by name. */
-export class GeneratedCode {
-  readonly #functions: string[] = []
-  readonly #values: unknown[] = []
-  readonly #names = new Map<unknown, string>()
+/** A function for a message type; generated ones call each other. */
+export type MessageFunction = (value: unknown, depth: number, state: never) => unknown
 
-  /** The name of a value in the text. */
-  use (value: unknown): string {
-    const known = this.#names.get(value)
-    if (known !== undefined) return known
-    const name = `use${this.#values.length}`
-    this.#values.push(value)
-    this.#names.set(value, name)
+/**
+ * Functions that are generated from source text, one for each message type. Those that a new one needs are generated
+ * with it; those that are there already are used.
+ */
+export abstract class FunctionGenerator<F extends MessageFunction> {
+  readonly #made = new Map<protobuf.Type, F>()
+  /** The types of the functions in the text that is being written, with their names. */
+  #names = new Map<protobuf.Type, string>()
+  #declarations: string[] = []
+  /** The values that the text refers to, with their names. */
+  #values = new Map<unknown, string>()
+
+  /** The function's declaration, which is to begin with `function`, its name, and three parameters. */
+  protected abstract declare (name: string, type: protobuf.Type): string
+  /** A function that is there without being generated; undefined when it is to be generated. */
+  protected abstract given (type: protobuf.Type): F | undefined
+
+  protected functionOf (type: protobuf.Type): F {
+    const made = this.#made.get(type) ?? this.given(type)
+    if (made !== undefined) return made
+    this.call(type)
+    const generated = [...this.#names]
+    const parameters = [...this.#values.values()]
+    // The text has nothing of a schema in it but what `literal` has quoted.
+    // eslint-disable-next-line no-new-func
+    const functions = new Function(...parameters, `'use strict'\n${this.#declarations.join('\n')}\nreturn [${generated.map(([, name]) => name).join(', ')}]`)(...this.#values.keys()) as F[]
+    generated.forEach(([type], i) => this.#made.set(type, functions[i]!))
+    this.#names = new Map()
+    this.#declarations = []
+    this.#values = new Map()
+    return this.#made.get(type)!
+  }
+
+  /** The name, in the text, of the function for a type. */
+  protected call (type: protobuf.Type): string {
+    const named = this.#names.get(type)
+    if (named !== undefined) return named
+    const made = this.#made.get(type) ?? this.given(type)
+    if (made !== undefined) {
+      this.#made.set(type, made)
+      return this.use(made)
+    }
+    const name = `f${this.#names.size}_${type.name.replace(/\W/g, '')}`
+    this.#names.set(type, name)
+    this.#declarations.push(this.declare(name, type))
     return name
   }
 
-  /** Adds the declaration of a function. */
-  add (declaration: string): void {
-    this.#functions.push(declaration)
-  }
-
-  /** Runs the text. @param result an expression */
-  run<T> (result: string): T {
-    const names = this.#values.map((_, i) => `use${i}`)
-    // The text has nothing of a schema in it but what `literal` has quoted.
-    // eslint-disable-next-line no-new-func
-    return new Function(...names, `'use strict'\n${this.#functions.join('\n')}\nreturn ${result}`)(...this.#values) as T
+  /** The name of a value in the text. */
+  use (value: unknown): string {
+    const name = this.#values.get(value) ?? `use${this.#values.size}`
+    this.#values.set(value, name)
+    return name
   }
 }
 

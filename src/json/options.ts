@@ -3,8 +3,6 @@
 export interface JsonReadOptions {
   /** What to do with a member that is no field of the message. Default `reject`: 400, naming each. */
   unknownFields?: 'reject' | 'ignore' | undefined
-  /** How deep messages may nest in JSON, 1 to 1000. Default 100, as in protoc. */
-  nestingLimit?: number | undefined
 }
 
 export interface JsonWriteOptions {
@@ -23,7 +21,10 @@ export interface JsonWriteOptions {
   space?: number | string | undefined
 }
 
-export interface JsonOptions extends JsonReadOptions, JsonWriteOptions {}
+export interface JsonOptions extends JsonReadOptions, JsonWriteOptions {
+  /** How deep messages may nest in JSON, in requests and responses: 1 to 1000. Default 100, as in protoc. */
+  nestingLimit?: number | undefined
+}
 
 export const DEFAULT_NESTING_LIMIT = 100
 export const HIGHEST_NESTING_LIMIT = 1000

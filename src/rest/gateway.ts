@@ -6,7 +6,7 @@ import type { HeaderMapper } from '../call/headers.ts'
 import type { Logger } from '../call/logger.ts'
 import type { ServedMethod, ServedService } from '../call/served-service.ts'
 import type { JsonOptions } from '../json/options.ts'
-import type { TypeRegistry } from '../json/type-registry.ts'
+import type { JsonCodecs } from '../json/codec.ts'
 import type { ErrorWriter } from './error-body.ts'
 
 export interface HttpGateway {
@@ -21,8 +21,7 @@ export interface HttpGateway {
   readonly writeError: ErrorWriter
   /** The largest request body, in bytes. */
   readonly bodyLimit: number
-  /** What a `google.protobuf.Any` may hold. */
-  readonly types: TypeRegistry
+  readonly json: JsonCodecs
   jsonOptions (method: ServedMethod): JsonOptions
   timeoutPolicy (method: ServedMethod): TimeoutPolicy
   /** False from the beginning of a shutdown to the next startup. */

@@ -5,7 +5,6 @@ import { intercept, methodDescriptor } from '../call/interceptors.ts'
 import { Invocation } from '../call/invocation.ts'
 import type { ServedMethod } from '../call/served-service.ts'
 import { configurationErrors, GrpcError } from '../errors.ts'
-import { compileReader, compileWriter } from '../json/codec.ts'
 import type { MethodKind } from '../schema/service.ts'
 import { status } from '../status.ts'
 import { UnaryHttpCall, type UnaryRoute } from './call.ts'
@@ -77,8 +76,8 @@ function unaryHandler (gateway: HttpGateway, method: ServedMethod, template: str
     gateway,
     template,
     rpc,
-    readRequest: requestReader(requestType, compileReader({ type: requestType, deserialize: requestDeserialize, serialize: requestSerialize }, jsonOptions, gateway.types), jsonOptions),
-    write: compileWriter({ type: responseType, deserialize: responseDeserialize, serialize: responseSerialize }, jsonOptions, gateway.types)
+    readRequest: requestReader(requestType, gateway.json.reader({ type: requestType, deserialize: requestDeserialize, serialize: requestSerialize }, jsonOptions), jsonOptions),
+    write: gateway.json.writer({ type: responseType, deserialize: responseDeserialize, serialize: responseSerialize }, jsonOptions)
   }
 
   return (request, reply) => {

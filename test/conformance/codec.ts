@@ -1,10 +1,15 @@
 /** The ProtoJSON codec that the conformance suite judges. */
 import type protobuf from 'protobufjs'
-import { compileReader, compileWriter, type JsonReader, type JsonWriter, type MessageCodec } from '../../src/json/codec.ts'
+import { JsonCodecs, type JsonReader, type JsonWriter } from '../../src/json/codec.ts'
+import type { MessageCodec } from '../../src/json/shapes.ts'
 import { TypeRegistry } from '../../src/json/type-registry.ts'
 
 const readers = new Map<string, JsonReader>()
 const writers = new Map<string, JsonWriter>()
+
+function codecsOf ({ root }: protobuf.Type): JsonCodecs {
+  return new JsonCodecs(new TypeRegistry([root]))
+}
 
 /** A codec that looks to its user as protobufjs' `toObject` does. */
 function codecOf (type: protobuf.Type): MessageCodec {
@@ -21,14 +26,14 @@ function codecOf (type: protobuf.Type): MessageCodec {
  */
 export function fromJson (type: protobuf.Type, text: string, { ignoreUnknownFields }: { ignoreUnknownFields: boolean }): object {
   const key = `${type.fullName} ${ignoreUnknownFields}`
-  const reader = readers.get(key) ?? compileReader(codecOf(type), { unknownFields: ignoreUnknownFields ? 'ignore' : 'reject' }, new TypeRegistry([type.root]))
+  const reader = readers.get(key) ?? codecsOf(type).reader(codecOf(type), { unknownFields: ignoreUnknownFields ? 'ignore' : 'reject' })
   readers.set(key, reader)
   return type.fromObject(reader.fromText(text) as object)
 }
 
 /** @throws when the message has no JSON */
 export function toJson (type: protobuf.Type, message: object): string {
-  const writer = writers.get(type.fullName) ?? compileWriter(codecOf(type), {}, new TypeRegistry([type.root]))
+  const writer = writers.get(type.fullName) ?? codecsOf(type).writer(codecOf(type))
   writers.set(type.fullName, writer)
   return writer(type.toObject(message as protobuf.Message))
 }

@@ -9,19 +9,12 @@
  */
 import protobuf from 'protobufjs'
 import { fieldsByName, isImplicit, isNullValue, namesOf, scalarKind, type ScalarKind } from '../fields.ts'
-import { GeneratedCode, literal, sourceOf } from '../generated-code.ts'
+import { FunctionGenerator, literal, sourceOf } from '../generated-code.ts'
 import { isInteger, isNatural } from '../integers.ts'
 import { defaultOf, oneofPropertyOf, propertyOf, shaperOf, unsetOf } from '../shape.ts'
 import { hasOwnJson } from '../well-known-types.ts'
 import type { FieldReader, MessageReaders } from './messages.ts'
 import type { Reading, ValueReader } from './reading.ts'
-
-export function generateReader (type: protobuf.Type, readers: MessageReaders): ValueReader {
-  const generator = new ReaderGenerator(readers)
-  const name = generator.message(type)
-  const read = generator.code.run<(json: unknown, depth: number, reading: Reading) => unknown>(name)
-  return (json, reading) => read(json, 0, reading)
-}
 
 /** JSON.parse cannot have rounded a fraction of smaller numbers away. */
 const SAFE_NUMBER = 2 ** 45
@@ -61,27 +54,26 @@ interface Slot {
   readonly isTextual: boolean
 }
 
-class ReaderGenerator {
-  readonly code = new GeneratedCode()
+type MessageReader = (json: unknown, depth: number, reading: Reading) => unknown
+
+export class GeneratedReaders extends FunctionGenerator<MessageReader> {
   readonly #readers: MessageReaders
-  readonly #names = new Map<protobuf.Type, string>()
 
   constructor (readers: MessageReaders) {
+    super()
     this.#readers = readers
   }
 
-  /** The name of the function that reads a type: `(json, depth, reading) => message`. */
-  message (type: protobuf.Type): string {
-    const known = this.#names.get(type)
-    if (known !== undefined) return known
-    const usual = isUsual(type, this.#readers)
-    const name = usual ? `read${this.#names.size}` : this.code.use(atDepth(this.#readers.of(type)))
-    this.#names.set(type, name)
-    if (usual) this.code.add(this.#declaration(name, type))
-    return name
+  of (type: protobuf.Type): ValueReader {
+    const read = this.functionOf(type)
+    return (json, reading) => read(json, 0, reading)
   }
 
-  #declaration (name: string, type: protobuf.Type): string {
+  protected override given (type: protobuf.Type): MessageReader | undefined {
+    return isUsual(type, this.#readers) ? undefined : atDepth(this.#readers.of(type))
+  }
+
+  protected override declare (name: string, type: protobuf.Type): string {
     const { nestingLimit } = this.#readers.options
     const textual = isTextual(type)
     const slots = type.fieldsArray.map((field, i): Slot => ({
@@ -134,7 +126,7 @@ class ReaderGenerator {
     const { field, variable } = slot
     const { resolvedType } = field
     if (resolvedType instanceof protobuf.Type) {
-      return `x = ${this.message(resolvedType)}(v, depth + 1, reading); if (x === undefined) return undefined; if (x !== v) same = false; ${variable} = x`
+      return `x = ${this.call(resolvedType)}(v, depth + 1, reading); if (x === undefined) return undefined; if (x !== v) same = false; ${variable} = x`
     }
     const direct = this.#direct(field)
     if (direct === undefined) return this.#rest(slot)
@@ -153,7 +145,7 @@ class ReaderGenerator {
     if (resolvedType instanceof protobuf.Type) {
       return unlessEmpty(`let list = v
         for (let i = 0; i < v.length; i++) {
-          x = ${this.message(resolvedType)}(v[i], depth + 1, reading)
+          x = ${this.call(resolvedType)}(v[i], depth + 1, reading)
           if (x === undefined) return undefined
           if (list !== v) list.push(x)
           else if (x !== v[i]) { same = false; list = v.slice(0, i); list.push(x) }
@@ -200,7 +192,7 @@ class ReaderGenerator {
       const value = read(json, reading)
       return value === undefined ? undefined : isUnset(value) ? UNSET : shaped(value)
     }
-    return `x = ${this.code.use(readShaped)}(v, depth + 1, reading); if (x === undefined) return undefined; same = false; if (x !== ${this.code.use(UNSET)}) ${variable} = x`
+    return `x = ${this.use(readShaped)}(v, depth + 1, reading); if (x === undefined) return undefined; same = false; if (x !== ${this.use(UNSET)}) ${variable} = x`
   }
 
   /** The property of a field that is there even when it is not set. */
@@ -208,7 +200,7 @@ class ReaderGenerator {
     const unset = unsetOf(this.#readers.shape, field)
     if (unset === undefined) return []
     const value = unset()
-    const source = typeof value !== 'object' || value === null ? sourceOf(value) : field.map ? '{}' : field.repeated ? '[]' : `${this.code.use(unset)}()`
+    const source = typeof value !== 'object' || value === null ? sourceOf(value) : field.map ? '{}' : field.repeated ? '[]' : `${this.use(unset)}()`
     return [`${property}: ${variable} === undefined ? ${source} : ${variable}`]
   }
 
@@ -229,7 +221,7 @@ class ReaderGenerator {
     if (resolvedType instanceof protobuf.Enum) return isNullValue(resolvedType) ? undefined : this.#enum(resolvedType, field)
     const kind = scalarKind(field.type)
     if ((kind === 'int64' || kind === 'uint64') && shape.longs === 'string') {
-      const isText = this.code.use(kind === 'int64' ? isInteger : isNatural)
+      const isText = this.use(kind === 'int64' ? isInteger : isNatural)
       const range = `v > -${kind === 'int64' ? SAFE_NUMBER : 1} && v < ${SAFE_NUMBER}`
       return { when: `typeof v === 'string' ? ${isText}(v) : Number.isInteger(v) && ${range}`, value: 'String(v)', isSame: "typeof v === 'string'", isUnset: 'v == 0' }
     }
@@ -239,7 +231,7 @@ class ReaderGenerator {
   #enum (type: protobuf.Enum, field: protobuf.Field): Direct {
     const shaper = shaperOf(this.#readers.shape, field) ?? ((number: number) => number)
     const shaped = new Map(Object.entries(type.values).map(([name, number]) => [name, shaper(number as never)]))
-    const get = `${this.code.use(shaped)}.get(v)`
+    const get = `${this.use(shaped)}.get(v)`
     return { when: `${get} !== undefined`, value: get, isSame: `${get} === v`, isUnset: `${get} === ${sourceOf(shaper(defaultOf(field) as never))}` }
   }
 }

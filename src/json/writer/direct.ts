@@ -1,12 +1,17 @@
 /** Scalar and enum values of the usual forms, as generated writers take them. */
 import protobuf from 'protobufjs'
 import { isImplicit, isLong, isNullValue, scalarKind, type ScalarKind } from '../fields.ts'
-import { sourceOf, type GeneratedCode } from '../generated-code.ts'
+import { sourceOf } from '../generated-code.ts'
 import { isInteger, isNatural } from '../integers.ts'
 import type { JsonWriteOptions } from '../options.ts'
 import { defaultOf } from '../shape.ts'
 import { enumTexts } from './scalars.ts'
 import { doubleText, floatNumber, floatText, quote } from './text.ts'
+
+/** What gives values a name in generated text. */
+interface Uses {
+  use: (value: unknown) => string
+}
 
 /** Expressions of `v`, a value that is neither null nor undefined. The first of them sets `x` for the others. */
 export interface Direct {
@@ -33,7 +38,7 @@ const BYTES: Direct = {
 }
 
 /** @returns undefined for messages and `NullValue` */
-export function directOf (field: protobuf.Field, options: JsonWriteOptions, code: GeneratedCode): Direct | undefined {
+export function directOf (field: protobuf.Field, options: JsonWriteOptions, code: Uses): Direct | undefined {
   const { resolvedType } = field
   if (resolvedType instanceof protobuf.Type) return undefined
   if (resolvedType instanceof protobuf.Enum) return isNullValue(resolvedType) ? undefined : ofEnum(resolvedType, field, options, code)
@@ -42,7 +47,7 @@ export function directOf (field: protobuf.Field, options: JsonWriteOptions, code
   return isLong(kind) ? ofLong(kind, options, code) : scalars(code)[kind]
 }
 
-function scalars (code: GeneratedCode): Readonly<Partial<Record<ScalarKind, Direct>>> {
+function scalars (code: Uses): Readonly<Partial<Record<ScalarKind, Direct>>> {
   const finite = '(Number.isFinite(v) ? v : String(v))'
   return {
     string: { when: "typeof v === 'string'", text: `${code.use(quote)}(v)`, value: 'v', isSame: 'true', isUnset: "v === ''" },
@@ -60,7 +65,7 @@ function scalars (code: GeneratedCode): Readonly<Partial<Record<ScalarKind, Dire
   }
 }
 
-function ofLong (kind: ScalarKind, { int64 }: JsonWriteOptions, code: GeneratedCode): Direct {
+function ofLong (kind: ScalarKind, { int64 }: JsonWriteOptions, code: Uses): Direct {
   const isText = code.use(kind === 'int64' ? isInteger : isNatural)
   const asNumber = `Number.isSafeInteger(v)${kind === 'uint64' ? ' && v >= 0' : ''}`
   const isUnset = "v === '0' || v === 0"
@@ -70,7 +75,7 @@ function ofLong (kind: ScalarKind, { int64 }: JsonWriteOptions, code: GeneratedC
   return { when: `typeof v === 'string' ? ${isText}(v) : ${asNumber}`, text: "'\"' + v + '\"'", value: 'String(v)', isSame: "typeof v === 'string'", isUnset }
 }
 
-function ofEnum (type: protobuf.Enum, field: protobuf.Field, options: JsonWriteOptions, code: GeneratedCode): Direct {
+function ofEnum (type: protobuf.Enum, field: protobuf.Field, options: JsonWriteOptions, code: Uses): Direct {
   const texts = enumTexts(type, options)
   const values = new Map([...texts].map(([given, text]) => [given, JSON.parse(text)]))
   const unset = isImplicit(field) ? sourceOf(values.get(defaultOf(field))) : undefined

@@ -3,49 +3,40 @@
  * unusual form, be it wrong or rare; the compiled closures then say what is wrong, or write it.
  */
 import protobuf from 'protobufjs'
-import { GeneratedCode, literal } from '../generated-code.ts'
-import { DEFAULT_NESTING_LIMIT } from '../options.ts'
+import { FunctionGenerator, literal } from '../generated-code.ts'
 import { hasOwnJson } from '../well-known-types.ts'
 import { directOf, inner } from './direct.ts'
 import { memberGroups, type FieldWriter, type MessageWriters } from './messages.ts'
 import { quote } from './text.ts'
 import type { ValueWriter, Writing } from './writing.ts'
 
-/** The JSON text of a message; throws, whatever it may be, where the closures have to be asked. */
-export function generateTextWriter (type: protobuf.Type, writers: MessageWriters): ValueWriter {
-  const generator = new TextGenerator(writers)
-  const name = generator.message(type)
-  const write = generator.code.run<(message: unknown, depth: number, writing: Writing) => string>(name)
-  return (message, writing) => write(message, 0, writing)
-}
+type MessageWriter = (message: unknown, depth: number, writing: Writing) => string
 
-class TextGenerator {
-  readonly code = new GeneratedCode()
+export class TextGenerator extends FunctionGenerator<MessageWriter> {
   readonly #writers: MessageWriters
-  readonly #names = new Map<protobuf.Type, string>()
 
   constructor (writers: MessageWriters) {
+    super()
     this.#writers = writers
   }
 
-  /** The name of the function that writes a type: `(message, depth, writing) => text`. */
-  message (type: protobuf.Type): string {
-    const known = this.#names.get(type)
-    if (known !== undefined) return known
-    const name = hasOwnJson(type) ? this.code.use(atDepth(this.#writers.of(type))) : `write${this.#names.size}`
-    this.#names.set(type, name)
-    if (!hasOwnJson(type)) this.code.add(this.#declaration(name, type))
-    return name
+  of (type: protobuf.Type): ValueWriter {
+    const write = this.functionOf(type)
+    return (message, writing) => write(message, 0, writing)
   }
 
-  #declaration (name: string, type: protobuf.Type): string {
+  protected override given (type: protobuf.Type): MessageWriter | undefined {
+    return hasOwnJson(type) ? atDepth(this.#writers.of(type)) : undefined
+  }
+
+  protected override declare (name: string, type: protobuf.Type): string {
     const members = memberGroups(type).map(fields => this.#group(fields.map(field => this.#writers.field(field))))
     return `function ${name} (message, depth, writing) {
-      if (typeof message !== 'object' || message === null || depth > ${DEFAULT_NESTING_LIMIT}) throw undefined
+      if (typeof message !== 'object' || message === null || depth > ${this.#writers.options.nestingLimit}) throw undefined
       let text = ''
       let v, x
       ${members.join('\n')}
-      return text === '' ? ${this.code.use(atDepth(this.#writers.of(type)))}(message, depth, writing) : text + '}'
+      return text === '' ? ${this.use(atDepth(this.#writers.of(type)))}(message, depth, writing) : text + '}'
     }`
   }
 
@@ -61,8 +52,8 @@ class TextGenerator {
   #single (writer: FieldWriter): string {
     const { field } = writer
     const { resolvedType } = field
-    if (resolvedType instanceof protobuf.Type) return append(writer, `${this.message(resolvedType)}(v, depth + 1, writing)`)
-    const direct = directOf(field, this.#writers.options, this.code)
+    if (resolvedType instanceof protobuf.Type) return append(writer, `${this.call(resolvedType)}(v, depth + 1, writing)`)
+    const direct = directOf(field, this.#writers.options, this)
     if (direct === undefined) return this.#rest(writer)
     const add = append(writer, direct.text)
     return `if (${direct.when}) { ${writer.unset === undefined ? add : `if (!(${direct.isUnset})) { ${add} }`} } else { ${this.#rest(writer)} }`
@@ -71,8 +62,8 @@ class TextGenerator {
   #list (writer: FieldWriter): string {
     const { resolvedType } = writer.field
     const direct = resolvedType instanceof protobuf.Type
-      ? { when: 'true', text: `${this.message(resolvedType)}(v, depth + 1, writing)` }
-      : directOf(writer.field, this.#writers.options, this.code)
+      ? { when: 'true', text: `${this.call(resolvedType)}(v, depth + 1, writing)` }
+      : directOf(writer.field, this.#writers.options, this)
     if (direct === undefined) return this.#rest(writer)
     const element = (index: string): string => `const e = v[${index}]; if (!(${inner(direct.when)})) throw undefined`
     return `if (!Array.isArray(v)) throw undefined
@@ -87,8 +78,8 @@ class TextGenerator {
     const field = writer.field as protobuf.FieldBase as protobuf.MapField
     const { resolvedType } = field
     const direct = resolvedType instanceof protobuf.Type
-      ? { when: 'true', text: `${this.message(resolvedType)}(v, depth + 1, writing)` }
-      : directOf(writer.field, this.#writers.options, this.code)
+      ? { when: 'true', text: `${this.call(resolvedType)}(v, depth + 1, writing)` }
+      : directOf(writer.field, this.#writers.options, this)
     if (direct === undefined || field.keyType !== 'string') return this.#rest(writer)
     return `if (typeof v !== 'object') throw undefined
       const keys = Object.keys(v)
@@ -96,7 +87,7 @@ class TextGenerator {
         for (let i = 0; i < keys.length; i++) {
           const e = v[keys[i]]
           if (!(${inner(direct.when)})) throw undefined
-          const member = ${this.code.use(quote)}(keys[i]) + ':' + ${inner(direct.text)}
+          const member = ${this.use(quote)}(keys[i]) + ':' + ${inner(direct.text)}
           if (i > 0) text += ',' + member
           else { ${append(writer, "'{' + member")} }
         }
@@ -107,7 +98,7 @@ class TextGenerator {
   /** Statements that leave `v` to the closures. */
   #rest (writer: FieldWriter): string {
     const { unset } = writer
-    const write = this.code.use(atDepth(writer.write))
+    const write = this.use(atDepth(writer.write))
     if (unset === undefined) return append(writer, `${write}(v, depth + 1, writing)`)
     return `x = ${write}(v, depth + 1, writing); if (x !== ${literal(unset)}) { ${append(writer, 'x')} }`
   }

@@ -4,51 +4,43 @@
  * say what is wrong, or write it.
  */
 import protobuf from 'protobufjs'
-import { GeneratedCode, literal } from '../generated-code.ts'
-import { DEFAULT_NESTING_LIMIT } from '../options.ts'
+import { FunctionGenerator, literal } from '../generated-code.ts'
 import { hasOwnJson } from '../well-known-types.ts'
 import { directOf, inner, type Direct } from './direct.ts'
 import { isNoMessage, memberGroups, type FieldWriter, type MessageWriters } from './messages.ts'
 import type { ValueWriter, Writing } from './writing.ts'
 
-export function generateValueWriter (type: protobuf.Type, writers: MessageWriters): ValueWriter {
-  const generator = new ValueGenerator(writers)
-  const name = generator.message(type)
-  const valueOf = generator.code.run<(message: unknown, depth: number, writing: Writing) => unknown>(name)
-  return (message, writing) => {
-    const text = JSON.stringify(valueOf(message, 0, writing))
-    // So JSON.stringify writes unpaired surrogates, which have no place in protobuf's text.
-    if (text.includes('\\ud')) throw new RangeError('Not well-formed')
-    return text
-  }
-}
+type MessageValue = (message: unknown, depth: number, writing: Writing) => unknown
 
-class ValueGenerator {
-  readonly code = new GeneratedCode()
+export class ValueGenerator extends FunctionGenerator<MessageValue> {
   readonly #writers: MessageWriters
-  readonly #names = new Map<protobuf.Type, string>()
 
   constructor (writers: MessageWriters) {
+    super()
     this.#writers = writers
   }
 
-  /** The name of the function that makes the value of a type: `(message, depth, writing) => value`. */
-  message (type: protobuf.Type): string {
-    const known = this.#names.get(type)
-    if (known !== undefined) return known
-    const name = hasOwnJson(type) ? this.code.use(parsed(this.#writers.of(type))) : `value${this.#names.size}`
-    this.#names.set(type, name)
-    if (!hasOwnJson(type)) this.code.add(this.#declaration(name, type))
-    return name
+  of (type: protobuf.Type): ValueWriter {
+    const valueOf = this.functionOf(type)
+    return (message, writing) => {
+      const text = JSON.stringify(valueOf(message, 0, writing))
+      // So JSON.stringify writes unpaired surrogates, which have no place in protobuf's text.
+      if (text.includes('\\ud')) throw new RangeError('Not well-formed')
+      return text
+    }
   }
 
-  #declaration (name: string, type: protobuf.Type): string {
+  protected override given (type: protobuf.Type): MessageValue | undefined {
+    return hasOwnJson(type) ? parsed(this.#writers.of(type)) : undefined
+  }
+
+  protected override declare (name: string, type: protobuf.Type): string {
     const groups = memberGroups(type).map(fields => fields.map(field => this.#writers.field(field)))
     const fields = groups.flat()
     const variable = (field: FieldWriter): string => `f${fields.indexOf(field)}`
     return `function ${name} (message, depth, writing) {
-      if (typeof message !== 'object' || message === null || depth > ${DEFAULT_NESTING_LIMIT}) throw undefined
-      if (Object.getPrototypeOf(message) !== Object.prototype && ${this.code.use(isNoMessage)}(message)) throw undefined
+      if (typeof message !== 'object' || message === null || depth > ${this.#writers.options.nestingLimit}) throw undefined
+      if (Object.getPrototypeOf(message) !== Object.prototype && ${this.use(isNoMessage)}(message)) throw undefined
       let v, x
       ${fields.map(field => `let ${variable(field)}`).join('\n')}
       ${groups.map(group => this.#group(group, variable)).join('\n')}
@@ -68,8 +60,8 @@ class ValueGenerator {
 
   #single (writer: FieldWriter, name: string): string {
     const { field, unset } = writer
-    if (field.resolvedType instanceof protobuf.Type) return `${name} = ${this.message(field.resolvedType)}(v, depth + 1, writing)`
-    const direct = directOf(field, this.#writers.options, this.code)
+    if (field.resolvedType instanceof protobuf.Type) return `${name} = ${this.call(field.resolvedType)}(v, depth + 1, writing)`
+    const direct = directOf(field, this.#writers.options, this)
     if (direct === undefined) return this.#rest(writer, name)
     const set = `${name} = ${direct.value}`
     return `if (${direct.when}) { ${unset === undefined ? set : `if (!(${direct.isUnset})) ${set}`} } else { ${this.#rest(writer, name)} }`
@@ -122,8 +114,8 @@ class ValueGenerator {
 
   /** Expressions of an element `e`. */
   #element (field: protobuf.Field): Pick<Direct, 'when' | 'value' | 'isSame'> | undefined {
-    if (field.resolvedType instanceof protobuf.Type) return { when: 'true', value: `${this.message(field.resolvedType)}(e, depth + 1, writing)`, isSame: 'false' }
-    const direct = directOf(field, this.#writers.options, this.code)
+    if (field.resolvedType instanceof protobuf.Type) return { when: 'true', value: `${this.call(field.resolvedType)}(e, depth + 1, writing)`, isSame: 'false' }
+    const direct = directOf(field, this.#writers.options, this)
     return direct && { when: inner(direct.when), value: inner(direct.value), isSame: inner(direct.isSame) }
   }
 
@@ -135,7 +127,7 @@ class ValueGenerator {
       const text = write(v, depth, writing)
       return text === unset ? undefined : valueOfText(text)
     }
-    return `${name} = ${this.code.use(value)}(v, depth + 1, writing)`
+    return `${name} = ${this.use(value)}(v, depth + 1, writing)`
   }
 }
 

@@ -1,8 +1,7 @@
 /** Messages to JSON text, field by field, compiled to closures: exact, and able to say where a message is wrong. */
 import protobuf from 'protobufjs'
 import { isImplicit, isNullValue, namesOf } from '../fields.ts'
-import type { JsonWriteOptions } from '../options.ts'
-import { DEFAULT_NESTING_LIMIT } from '../options.ts'
+import { DEFAULT_NESTING_LIMIT, type JsonWriteOptions } from '../options.ts'
 import { MapKey } from '../path.ts'
 import { defaultOf, propertyOf, wireShape, type Shape } from '../shape.ts'
 import type { TypeRegistry } from '../type-registry.ts'
@@ -27,17 +26,21 @@ export interface FieldWriter {
   readonly absent: string | undefined
 }
 
+export interface WriterOptions extends JsonWriteOptions {
+  readonly nestingLimit: number
+}
+
 /** The writers of message types, for one shape. */
 export class MessageWriters {
   readonly shape: Shape
-  readonly options: JsonWriteOptions
+  readonly options: WriterOptions
   readonly types: TypeRegistry
   readonly #byType = new Map<protobuf.Type, ValueWriter>()
   #wire: MessageWriters | undefined
 
-  constructor (shape: Shape, options: JsonWriteOptions, types: TypeRegistry) {
+  constructor (shape: Shape, options: JsonWriteOptions & { nestingLimit?: number }, types: TypeRegistry) {
     this.shape = shape
-    this.options = options
+    this.options = { nestingLimit: DEFAULT_NESTING_LIMIT, ...options }
     this.types = types
   }
 
@@ -53,7 +56,7 @@ export class MessageWriters {
     // Types contain each other: the writer is there before it is compiled.
     const late: { write?: ValueWriter } = {}
     this.#byType.set(type, (message, writing) => late.write!(message, writing))
-    late.write = nesting(type, wellKnownWriter(type, this) ?? this.#fieldsOf(type))
+    late.write = nesting(type, this.options.nestingLimit, wellKnownWriter(type, this) ?? this.#fieldsOf(type))
     this.#byType.set(type, late.write)
     return late.write
   }
@@ -164,12 +167,12 @@ export function isNoMessage (value: object): boolean {
   return NO_MESSAGES.some(type => value instanceof type)
 }
 
-function nesting (type: protobuf.Type, write: ValueWriter): ValueWriter {
+function nesting (type: protobuf.Type, limit: number, write: ValueWriter): ValueWriter {
   return (message, writing) => {
     if (typeof message !== 'object' || message === null || isNoMessage(message)) {
       return writing.fail(`an object, as ${type.fullName.slice(1)} is`, message)
     }
-    if (writing.depth > DEFAULT_NESTING_LIMIT) throw writing.failure(`messages nest deeper than ${DEFAULT_NESTING_LIMIT} levels; does one contain itself?`)
+    if (writing.depth > limit) throw writing.failure(`messages nest deeper than ${limit} levels; does one contain itself?`)
     writing.depth++
     const text = write(message, writing)
     writing.depth--
