@@ -31,6 +31,8 @@ const NOT_OF_THE_CALL_PREFIXES = ['content-', 'grpc-', 'proxy-', ':']
 const ANNOUNCED_PREFIX = 'grpc-metadata-'
 const TRAILER_PREFIX = 'grpc-trailer-'
 
+const LETTER_N = 'n'.charCodeAt(0)
+
 /** Clients choose header names, so what is remembered of them has a bound. */
 const MOST_NAMES = 1000
 
@@ -71,6 +73,7 @@ export interface HeaderMapper {
 export function headerMapper (options: HeaderOptions = {}): HeaderMapper {
   const incoming = remembered(options.incoming ?? defaultIncoming)
   const outgoing = options.outgoing ?? defaultOutgoing
+  const keepsSuffix = options.incoming === undefined
   const outgoingNames = {
     initial: remembered(key => tokenOrNone(outgoing(key, 'initial'))),
     trailing: remembered(key => tokenOrNone(outgoing(key, 'trailing')))
@@ -93,6 +96,8 @@ export function headerMapper (options: HeaderOptions = {}): HeaderMapper {
     },
     check (rawHeaders) {
       for (let i = 0; i < rawHeaders.length; i += 2) {
+        // Most names do not even end like -bin.
+        if (keepsSuffix && (rawHeaders[i]!.charCodeAt(rawHeaders[i]!.length - 1) | 0x20) !== LETTER_N) continue
         const key = incoming(rawHeaders[i]!)
         if (key?.endsWith('-bin') === true) decodeBinary(key, rawHeaders[i + 1]!)
       }

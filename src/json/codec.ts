@@ -95,10 +95,13 @@ export class JsonCodecs {
     const typeName = type.fullName.slice(1)
     const serialize = codec.serialize as (message: unknown) => Uint8Array
 
+    const writing = new Writing(typeName)
+
     function write (message: unknown): string {
       try {
-        return fast(message, new Writing(typeName))
+        return fast(message, writing)
       } catch {
+        writing.restart()
         return exact(message, new Writing(typeName))
       }
     }

@@ -11,7 +11,7 @@ import { status } from '../status.ts'
 import { cancelOnDisconnect, forgetCall } from './disconnect.ts'
 import type { HttpGateway } from './gateway.ts'
 import { sendError, sendStatus } from './reply.ts'
-import { requestIdOf } from './request-id.ts'
+import { newRequestId, requestIdOf } from './request-id.ts'
 import { sendMessage } from './send-message.ts'
 
 /** What is known of the route before any request. */
@@ -30,7 +30,8 @@ export class UnaryHttpCall extends ServerCall implements Exchange {
   readonly #request: FastifyRequest
   readonly #reply: FastifyReply
   #read = false
-  #body: string | undefined
+  #body: string | undefined = undefined
+  #requestId: string | undefined = undefined
 
   constructor (route: UnaryRoute, request: FastifyRequest, reply: FastifyReply, timeout: number | undefined) {
     super(request.raw.socket, timeout)
@@ -50,7 +51,8 @@ export class UnaryHttpCall extends ServerCall implements Exchange {
   }
 
   requestId (): string {
-    return requestIdOf(this.#request)
+    this.#requestId ??= requestIdOf(this.#request)
+    return this.#requestId
   }
 
   getHost (): string {
@@ -120,7 +122,7 @@ export class UnaryHttpCall extends ServerCall implements Exchange {
       return sendStatus(this.#route.gateway, missing, this.#request, this.#reply)
     }
     if (ending.metadata != null) this.#setHeaders(ending.metadata, 'trailing')
-    sendMessage(this.#body, this.#request, this.#reply)
+    sendMessage(this.#body, this.#requestId ?? newRequestId(this.#request), this.#request, this.#reply)
   }
 
   #setHeaders (metadata: Metadata, position: MetadataPosition): void {

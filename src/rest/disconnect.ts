@@ -16,7 +16,9 @@ interface Connection {
  * Node.js says `close` of a response only while it is the one being written, not of those that wait behind it; so it
  * is the connection that is listened to, once for all its calls.
  */
-const connections = new WeakMap<Socket, Connection>()
+const kConnection = Symbol('connection')
+
+type KnownSocket = Socket & { [kConnection]?: Connection }
 
 export function isDisconnected ({ raw }: FastifyRequest, reply: FastifyReply): boolean {
   return raw.socket.destroyed === true || reply.raw.destroyed === true
@@ -27,7 +29,8 @@ export function cancelOnDisconnect (call: Cancellable, { raw }: FastifyRequest, 
     reply.raw.on('close', () => call.cancel())
     return
   }
-  const connection = connections.get(raw.socket) ?? watch(raw.socket)
+  const socket: KnownSocket = raw.socket
+  const connection = socket[kConnection] ?? watch(socket)
   if (connection.call === undefined) {
     connection.call = call
   } else {
@@ -36,9 +39,9 @@ export function cancelOnDisconnect (call: Cancellable, { raw }: FastifyRequest, 
   }
 }
 
-function watch (socket: Socket): Connection {
+function watch (socket: KnownSocket): Connection {
   const connection: Connection = { call: undefined, waiting: undefined }
-  connections.set(socket, connection)
+  socket[kConnection] = connection
   socket.once('close', () => {
     const waiting = [...connection.waiting ?? []]
     connection.call?.cancel()
@@ -49,7 +52,7 @@ function watch (socket: Socket): Connection {
 
 /** The call is over. */
 export function forgetCall (call: Cancellable, { raw }: FastifyRequest): void {
-  const connection = connections.get(raw.socket)
+  const connection = (raw.socket as KnownSocket)[kConnection]
   if (connection === undefined) return
   if (connection.call === call) connection.call = undefined
   else connection.waiting?.delete(call)

@@ -10,6 +10,11 @@ const kRequestId = Symbol('requestId')
 
 /** `x-request-id` of the client, else the id that the app's `genReqId` has made, else a UUID. */
 export function requestIdOf (request: FastifyRequest & { [kRequestId]?: string }): string {
-  request[kRequestId] ??= clientRequestId(request.headers['x-request-id']) ?? (FASTIFY_DEFAULT_ID.test(request.id) ? randomUUID() : request.id)
+  request[kRequestId] ??= newRequestId(request)
   return request[kRequestId]
+}
+
+/** The same, of a request whose id nobody has asked for, nor will again. */
+export function newRequestId (request: FastifyRequest): string {
+  return clientRequestId(request.headers['x-request-id']) ?? (FASTIFY_DEFAULT_ID.test(request.id) ? randomUUID() : request.id)
 }

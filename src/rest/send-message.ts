@@ -1,14 +1,12 @@
 /** The answer with a response message: through Fastify, or straight to Node.js where no hook would see the difference. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { requestIdOf } from './request-id.ts'
 
 /** Fastify would add the charset by itself, with more work. */
 const JSON_TYPE = 'application/json; charset=utf-8'
 
 const OWN_HEADERS: ReadonlySet<string> = new Set(['content-type', 'content-length', 'x-request-id'])
 
-export function sendMessage (json: string, request: FastifyRequest, reply: FastifyReply): void {
-  const id = requestIdOf(request)
+export function sendMessage (json: string, id: string, request: FastifyRequest, reply: FastifyReply): void {
   const given = headersIfUnobserved(request, reply)
   if (given === undefined) {
     reply.header('x-request-id', id).header('content-type', JSON_TYPE).send(json)

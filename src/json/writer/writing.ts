@@ -17,6 +17,12 @@ export class Writing {
     this.#typeName = typeName
   }
 
+  /** Makes the state that of a message of which nothing is written yet. */
+  restart (): void {
+    this.depth = 0
+    this.path.length = 0
+  }
+
   /** @param expected goes on from the word `expected` */
   fail (expected: string, value: unknown): never {
     throw this.failure(`expected ${expected}, got ${shortForm(value)}`)
