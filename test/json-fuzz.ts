@@ -18,6 +18,7 @@ import { JsonCodecs, type JsonReader, type JsonWriter } from '../src/json/codec.
 import type { JsonOptions } from '../src/json/options.ts'
 import type { MessageCodec } from '../src/json/shapes.ts'
 import { TypeRegistry } from '../src/json/type-registry.ts'
+import { deserializer, serializer } from '../src/schema/definition.ts'
 import { loadedService } from '../src/schema/load.ts'
 import { messageArbitrary } from './message-arbitrary.ts'
 
@@ -53,11 +54,7 @@ export function writerOf (codec: MessageCodec, options: JsonOptions = {}): JsonW
 
 /** A codec whose users see messages as protobufjs encodes them. */
 export function wireCodec (type: protobuf.Type): MessageCodec {
-  return {
-    type,
-    deserialize: bytes => type.toObject(type.decode(bytes), { longs: String }),
-    serialize: (message: object) => type.encode(type.fromObject(message)).finish()
-  }
+  return { type, deserialize: deserializer(type, { longs: String }), serialize: serializer(type) }
 }
 
 /** JSON text that keeps -0. */
@@ -88,6 +85,10 @@ export interface Fuzz {
 type Outcome = { readonly bytes: Uint8Array } | { readonly error: unknown }
 
 const SLOW_MS = 2000
+/** protojson reads integers of this form as doubles, and @bufbuild/protobuf refuses them. */
+const INTEGER_AS_DECIMAL = /"-?(?:[\d.]{9,}[eE][+-]?\d+|\d{9,}\.\d+)"/
+/** protojson drops the dot, and @bufbuild/protobuf all before the name of the type. */
+const URL_WITH_DOT = /"@type"\s*:\s*"\./
 /** What @bufbuild/protobuf says of messages that nest a level deeper than it goes. */
 const TOO_DEEP = /recursion/
 
@@ -119,6 +120,7 @@ export function createFuzz (): Fuzz {
     }
     const decoded = outcome(() => toBinary(oracle.schema, fromBinary(oracle.schema, ours.bytes)))
     if ('error' in decoded) return TOO_DEEP.test(String(decoded.error)) ? undefined : `gave bytes that are no message: ${String(decoded.error)}`
+    if (INTEGER_AS_DECIMAL.test(text) || URL_WITH_DOT.test(text)) return undefined
     // Where the two disagree, one of them has a fault of its own.
     return others.some(other => 'bytes' in other && isSame(oracle, ours.bytes, other.bytes)) ? undefined : 'gave another message'
   }

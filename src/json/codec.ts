@@ -74,9 +74,10 @@ export class JsonCodecs {
       fromText (text) {
         const json = tryParse(text)
         reading.restart()
-        const message = json === undefined ? undefined : fast(json, reading)
+        const message = json === undefined ? undefined : tryRead(fast, json, reading)
         if (message !== undefined && reading.isUnharmed && !(reading.mayBeRounded && MAY_LOSE_DIGITS.test(text)) &&
           (text.length === reading.shortest || !mayHaveDuplicates(text, json!, ignoreUnknown ? membersIn(json!) : reading.members))) return finish(message)
+        reading.restart()
         const parsed = parseExactly(text)
         return finish(readAll(parsed.value, exact, new Reading(parsed)))
       },
@@ -131,11 +132,20 @@ export class JsonCodecs {
 }
 
 /** What a number must look like for JSON.parse to make another integer of it. */
-const MAY_LOSE_DIGITS = /\d{16}|\d{14}\.\d|\.\d{14,}[eE]/
+const MAY_LOSE_DIGITS = /[\d.]{16}|\d[eE]/
 
 function tryParse (text: string): JsonValue | undefined {
   try {
     return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+/** A message that nests deep may have more fields than the stack holds. */
+function tryRead (read: ValueReader, json: JsonValue, reading: Reading): unknown {
+  try {
+    return read(json, reading)
   } catch {
     return undefined
   }

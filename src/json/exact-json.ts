@@ -5,19 +5,20 @@
  * @see https://www.rfc-editor.org/rfc/rfc8259
  */
 import { badRequest } from '../errors.ts'
-import { formatPath, type PathStep } from './path.ts'
+import { HIGHEST_NESTING_LIMIT } from './options.ts'
+import { formatPath } from './path.ts'
 import { shortForm, type JsonObject, type JsonValue } from './value.ts'
 
 export interface ExactJson {
   readonly value: JsonValue
   /** The members that an object has more than once. */
   readonly duplicates: ReadonlyMap<JsonObject, ReadonlySet<string>>
-  /** The paths, by `exactKey`, of numbers that are integers only because digits were lost. */
-  readonly rounded: ReadonlySet<string>
+  /** Of objects and arrays, the members and elements that are integers only because digits were lost. */
+  readonly rounded: ReadonlyMap<object, ReadonlySet<string | number>>
 }
 
-/** Deeper than any message; bounds the stack. */
-const DEEPEST = 2000
+/** Deeper than any message: two levels for each, when they are in lists. Bounds the stack. */
+const DEEPEST = 2 * HIGHEST_NESTING_LIMIT + 100
 
 const WHITE_SPACE = /[ \t\n\r]*/y
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
@@ -25,16 +26,11 @@ const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
 const STRING_START = /"[^"\\\u0000-\u001f]*(?:\\(?:["\\/bfnrt]|u[\da-fA-F]{4})[^"\\\u0000-\u001f]*)*/y
 const LITERALS: ReadonlyArray<readonly [string, JsonValue]> = [['true', true], ['false', false], ['null', null]]
 
-/** A path for a look-up. */
-export function exactKey (path: readonly PathStep[]): string {
-  return JSON.stringify(path.map(step => typeof step === 'object' ? step.key : step))
-}
-
 /** @throws GrpcError INVALID_ARGUMENT, with line and column of what is no JSON */
 export function parseExactly (text: string): ExactJson {
   const duplicates = new Map<JsonObject, Set<string>>()
-  const rounded = new Set<string>()
-  const path: PathStep[] = []
+  const rounded = new Map<object, Set<string | number>>()
+  const path: Array<string | number> = []
   let at = 0
 
   function match (pattern: RegExp): string | undefined {
@@ -51,7 +47,7 @@ export function parseExactly (text: string): ExactJson {
     return true
   }
 
-  function value (): JsonValue {
+  function value (parent: object): JsonValue {
     match(WHITE_SPACE)
     switch (text[at]) {
       case '{': return nested(object)
@@ -65,7 +61,7 @@ export function parseExactly (text: string): ExactJson {
     }
     const number = match(NUMBER)
     if (number === undefined) throw malformed('a JSON value')
-    if (isRounded(number)) rounded.add(exactKey(path))
+    if (isRounded(number)) rounded.set(parent, (rounded.get(parent) ?? new Set()).add(path.at(-1) ?? ''))
     return Number(number)
   }
 
@@ -86,7 +82,7 @@ export function parseExactly (text: string): ExactJson {
       path.push(name)
       if (Object.hasOwn(members, name)) duplicates.set(members, (duplicates.get(members) ?? new Set()).add(name))
       // A member named __proto__ is to be a member.
-      Object.defineProperty(members, name, { value: value(), enumerable: true, configurable: true, writable: true })
+      Object.defineProperty(members, name, { value: value(members), enumerable: true, configurable: true, writable: true })
       path.pop()
     } while (skip(','))
     if (!skip('}')) throw malformed("',' or '}'")
@@ -98,7 +94,7 @@ export function parseExactly (text: string): ExactJson {
     if (skip(']')) return elements
     do {
       path.push(elements.length)
-      elements.push(value())
+      elements.push(value(elements))
       path.pop()
     } while (skip(','))
     if (!skip(']')) throw malformed("',' or ']'")
@@ -124,7 +120,7 @@ export function parseExactly (text: string): ExactJson {
     return badRequest([{ field: '', description: `The request body is not valid JSON: expected ${expected} at ${where}${inside}, got ${found}` }])
   }
 
-  const json = value()
+  const json = value(duplicates)
   match(WHITE_SPACE)
   if (at < text.length) throw malformed('the end of the text')
   return { value: json, duplicates, rounded }
@@ -133,18 +129,21 @@ export function parseExactly (text: string): ExactJson {
 /** Whether the text stands for another number than the integer that JSON.parse makes of it. */
 function isRounded (text: string): boolean {
   const number = Number(text)
-  if (!Number.isInteger(number)) return false
-  if (text.length < 16) return false
-  return integerOf(text) !== BigInt(number)
+  return Number.isInteger(number) && (text.length >= SURE_DIGITS || /[eE]/.test(text)) && integerOf(text) !== BigInt(number)
 }
 
+/** A double holds all integers of fewer digits. */
+const SURE_DIGITS = 16
+
 const DECIMAL = /^(-?)(0|[1-9]\d*)(?:\.(\d+))?(?:[eE]([+-]?\d{1,9}))?$/
-/** More digits than any 64-bit integer has. */
+/** More than any integer of 64 bits needs, however it is written. */
+const MOST_CHARACTERS = 64
+/** More digits than any integer of 64 bits has. */
 const MOST_DIGITS = 40
 
-/** The integer that a JSON number stands for; undefined when it is none, or past 40 digits. */
+/** The integer that a JSON number stands for; undefined when it is none, is past 40 digits or takes more than 64 characters. */
 export function integerOf (text: string): bigint | undefined {
-  const parts = DECIMAL.exec(text)
+  const parts = text.length > MOST_CHARACTERS ? null : DECIMAL.exec(text)
   if (parts === null) return undefined
   const [, sign, whole, fraction = '', exponent = '0'] = parts
   const digits = (whole! + fraction).replace(/^0+/, '')

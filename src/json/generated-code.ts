@@ -12,7 +12,7 @@ export const mayGenerate: boolean = (() => {
 })()
 
 /** A function for a message type; generated ones call each other. */
-export type MessageFunction = (value: unknown, depth: number, state: never) => unknown
+type MessageFunction = (value: unknown, depth: number, state: never) => unknown
 
 /**
  * Functions that are generated from source text, one for each message type. Those that a new one needs are generated
@@ -78,4 +78,17 @@ export function sourceOf (value: unknown): string {
 /** A string as source text. */
 export function literal (text: string): string {
   return JSON.stringify(text).replace(/\u2028/g, '\\u2028').replace(/\u2029/g, '\\u2029')
+}
+
+/** The same expression of an element `e` in place of `v`. */
+export function inner (source: string): string {
+  return source.replace(/\bv\b/g, 'e')
+}
+
+/** A closure as generated functions call it: they count for themselves how deep messages nest. */
+export function atDepth<S extends { depth: number }, R> (closure: (value: unknown, state: S) => R): (value: unknown, depth: number, state: S) => R {
+  return (value, depth, state) => {
+    state.depth = depth
+    return closure(value, state)
+  }
 }

@@ -1,6 +1,6 @@
 /** Lays JSON text out for people, and leaves every value as it is written. */
 
-const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^"{}[\],:]+/g
+const TOKEN = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\],:]|[^"{}[\],:]+/g
 
 /**
  * @param text JSON without white space between its tokens

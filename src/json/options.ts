@@ -22,9 +22,9 @@ export interface JsonWriteOptions {
 }
 
 export interface JsonOptions extends JsonReadOptions, JsonWriteOptions {
-  /** How deep messages may nest in JSON, in requests and responses: 1 to 1000. Default 100, as in protoc. */
+  /** How deep messages may nest in JSON, in requests and responses: 1 to 500. Default 100, as in protoc. */
   nestingLimit?: number | undefined
 }
 
 export const DEFAULT_NESTING_LIMIT = 100
-export const HIGHEST_NESTING_LIMIT = 1000
+export const HIGHEST_NESTING_LIMIT = 500

@@ -11,10 +11,17 @@ export class MapKey {
 
 export type PathStep = string | number | MapKey
 
+/** Clients choose names and keys. */
+const LONGEST_STEP = 100
+
 export function formatPath (path: readonly PathStep[]): string {
   return path.reduce<string>((text, step) => {
     if (typeof step === 'number') return `${text}[${step}]`
-    if (step instanceof MapKey) return `${text}[${JSON.stringify(step.key)}]`
-    return text === '' ? step : `${text}.${step}`
+    if (step instanceof MapKey) return `${text}[${JSON.stringify(cut(step.key))}]`
+    return text === '' ? cut(step) : `${text}.${cut(step)}`
   }, '')
+}
+
+function cut (step: string): string {
+  return step.length > LONGEST_STEP ? `${step.slice(0, LONGEST_STEP)}…` : step
 }

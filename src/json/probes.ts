@@ -46,41 +46,46 @@ const EXTREME: Readonly<Record<ScalarKind, unknown>> = {
 }
 
 /** A value for a field, and not its default. */
-export function sample (field: protobuf.Field): unknown {
+export function sample (field: protobuf.Field, root?: protobuf.Type): unknown {
   const { resolvedType } = field
-  if (resolvedType instanceof protobuf.Type) return messagesOf(resolvedType)[0]
+  if (resolvedType instanceof protobuf.Type) return messagesOf(resolvedType, root)[0]
   if (resolvedType instanceof protobuf.Enum) return Object.values(resolvedType.values).find(number => number !== field.typeDefault) ?? field.typeDefault
   return USUAL[scalarKind(field.type)]
 }
 
 /** The other end of what a field may have: falsy, very large, not finite, without a name. */
-function extreme (field: protobuf.Field): unknown {
+function extreme (field: protobuf.Field, root: protobuf.Type): unknown {
   const { resolvedType } = field
-  if (resolvedType instanceof protobuf.Type) return messagesOf(resolvedType)[0]
+  if (resolvedType instanceof protobuf.Type) return messagesOf(resolvedType, root)[0]
   if (resolvedType instanceof protobuf.Enum) return isClosed(resolvedType) || isNullValue(resolvedType) ? field.typeDefault : 123_456_789
   return EXTREME[scalarKind(field.type)]
 }
 
-/** Messages that between them have every field of the type. */
-export function probesOf (type: protobuf.Type): object[] {
-  if (hasOwnJson(type)) return messagesOf(type)
+/**
+ * Messages that between them have every field of the type.
+ *
+ * @param root a type that the codec knows
+ */
+export function probesOf (type: protobuf.Type, root: protobuf.Type): object[] {
+  if (hasOwnJson(type)) return messagesOf(type, root)
   const alone = type.fieldsArray.filter(({ partOf }) => partOf == null)
   const inOneofs = type.fieldsArray.filter(({ partOf }) => partOf != null)
   return [
     {},
     ...[sample, extreme].flatMap(value => [
-      Object.fromEntries(alone.map(field => [field.name, wireValue(field, value(field))])),
-      ...inOneofs.map(field => ({ [field.name]: value(field) }))
+      Object.fromEntries(alone.map(field => [field.name, wireValue(field, value(field, root))])),
+      ...inOneofs.map(field => ({ [field.name]: value(field, root) }))
     ])
   ]
 }
 
 /** Messages that JSON can say, of a type whose JSON may be that of its fields or one of its own. */
-function messagesOf (type: protobuf.Type): object[] {
+function messagesOf (type: protobuf.Type, root = type): object[] {
   if (!hasOwnJson(type)) return [{}]
   const field = (name: string): string => fieldsByName(type).get(name)!.name
+  const anyOf = (name: string, value: Buffer): object => ({ [field('typeUrl')]: `type.googleapis.com/${name}`, [field('value')]: value })
   switch (type.name) {
-    case 'Any': return [{ [field('typeUrl')]: 'type.googleapis.com/google.protobuf.StringValue', [field('value')]: Buffer.from('\n\x01x') }, {}]
+    case 'Any': return [anyOf(hasOwnJson(root) ? 'google.protobuf.Empty' : root.fullName.slice(1), Buffer.alloc(0)), anyOf('google.protobuf.StringValue', Buffer.from('\n\x01x')), {}]
     case 'Value': return [{ [field('boolValue')]: true }, { [field('stringValue')]: '' }, { [field('numberValue')]: 0.5 }, { [field('nullValue')]: 0 }]
     case 'Struct': case 'ListValue': case 'FieldMask': return [{}]
     case 'Timestamp': case 'Duration': return [{ [field('seconds')]: 7, [field('nanos')]: 7 }, {}]

@@ -1,6 +1,7 @@
 /** The shapes of definitions, each proved to be what the definition's own codec makes. */
 import { isDeepStrictEqual } from 'node:util'
 import type protobuf from 'protobufjs'
+import { makerOf } from '../schema/definition.ts'
 import { detectShape } from './detect-shape.ts'
 import { messageAt, placesIn, probesOf } from './probes.ts'
 import { MessageReaders } from './reader/messages.ts'
@@ -20,7 +21,7 @@ export interface MessageCodec {
 /** A shape, and the types for which it has been proved. */
 interface KnownShape {
   readonly shape: Shape
-  /** By the source of a codec's functions: generators use the same for all types, or different ones for each. */
+  /** By what made the codec. */
   readonly proved: Map<string, Set<protobuf.Type>>
   readonly readers: MessageReaders
   readonly writers: MessageWriters
@@ -46,12 +47,14 @@ export class Shapes {
   }
 
   #find (codec: MessageCodec): Shape | undefined {
+    // Of other functions it cannot be known what else they do: they may trim texts, or refuse messages.
+    const maker = makerOf(codec.deserialize)
+    if (maker === undefined || maker !== makerOf(codec.serialize)) return undefined
     const detected = detectShape(codec.type, codec.deserialize)
     if (detected === undefined) return undefined
     const known = this.#intern(detected)
-    const key = `${codec.deserialize} ${codec.serialize}`
-    const proved = known.proved.get(key) ?? new Set()
-    known.proved.set(key, proved)
+    const proved = known.proved.get(maker) ?? new Set()
+    known.proved.set(maker, proved)
     return this.#prove(codec, known, proved) ? known.shape : undefined
   }
 
@@ -77,7 +80,7 @@ export class Shapes {
     const unproved = placesIn(type).filter(place => !proved.has(place.type))
     try {
       for (const place of unproved) {
-        for (const probe of probesOf(place.type)) {
+        for (const probe of probesOf(place.type, type)) {
           const bytes = type.encode(messageAt(place, probe)).finish()
           const seen = deserialize(bytes as Buffer)
           if (!isDeepStrictEqual(read(JSON.parse(decodedText(bytes)), new Reading()), seen)) return false

@@ -66,7 +66,7 @@ function formatNanos (nanos: number): string {
 export function parseFieldMask (text: string): string[] | undefined {
   if (text === '') return []
   const paths = text.split(',')
-  return paths.some(path => !/^[^_\s]+$/.test(path)) ? undefined : paths.map(snakeCase)
+  return paths.some(path => !/^[^_\s]+$/.test(path) || !path.isWellFormed()) ? undefined : paths.map(snakeCase)
 }
 
 /** @returns undefined when a path would not come back as it is */

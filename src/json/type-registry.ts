@@ -16,14 +16,21 @@ export class TypeRegistry {
     const known = this.#found.get(name)
     if (known !== undefined) return known
     for (const root of this.#roots) {
-      const found = root.lookup(`.${name}`, protobuf.Type) as protobuf.Type | null
-      // protobufjs takes a type of that name in another package too.
-      if (found === null || found.fullName !== `.${name}`) continue
+      const found = objectIn(root, name.split('.'))
+      if (!(found instanceof protobuf.Type)) continue
       this.#found.set(name, found)
       return found
     }
     return undefined
   }
+}
+
+/** As `lookup` of protobufjs does it, which would remember every name that a client thinks of. */
+function objectIn (root: protobuf.Root, names: readonly string[]): protobuf.ReflectionObject | undefined {
+  return names.reduce<protobuf.ReflectionObject | undefined>((scope, name) => {
+    const nested = scope instanceof protobuf.Namespace ? scope.nested : undefined
+    return nested !== undefined && Object.hasOwn(nested, name) ? nested[name] : undefined
+  }, root)
 }
 
 /** The name of the type that a URL such as `type.googleapis.com/google.rpc.Status` ends with. */

@@ -22,6 +22,7 @@ function collect (request: FastifyRequest, payload: Payload, limit: number, done
   payload.on('data', onData)
   payload.on('end', onEnd)
   payload.on('error', onError)
+  payload.resume()
 
   function onData (data: Buffer | string): void {
     const chunk = typeof data === 'string' ? Buffer.from(data) : data

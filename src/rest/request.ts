@@ -5,6 +5,7 @@ import type protobuf from 'protobufjs'
 import { badRequest } from '../errors.ts'
 import type { JsonReader } from '../json/codec.ts'
 import type { JsonReadOptions } from '../json/options.ts'
+import type { JsonValue } from '../json/value.ts'
 import { HttpStatusError } from './http-status-error.ts'
 import { queryToJson } from './query.ts'
 
@@ -14,17 +15,25 @@ import { queryToJson } from './query.ts'
  */
 export function requestReader (type: protobuf.Type, reader: JsonReader, options: JsonReadOptions): (request: FastifyRequest) => unknown {
   return request => {
-    const body = request.body as Buffer | undefined
-    if (body === undefined || body === null || body.length === 0) {
+    const body = request.body as Buffer | Hooked | undefined
+    if (body === undefined || body === null || (body as Buffer).length === 0) {
       const query = queryOf(request.raw.url!)
       return reader.fromValue(query === '' ? {} : queryToJson(type, query, options))
     }
     checkMediaType(request.headers)
-    const text = body.toString()
-    // So Node.js decodes what is no UTF-8, and that character itself.
-    if (text.includes('\ufffd') && !isUtf8(body)) throw badRequest([{ field: '', description: 'The request body is not valid UTF-8' }])
-    return reader.fromText(text)
+    if (body instanceof Uint8Array) return reader.fromText(decoded(body))
+    return typeof body === 'string' ? reader.fromText(body) : reader.fromValue(body)
   }
+}
+
+/** What a hook may have put in place of the body. */
+type Hooked = Uint8Array | string | { [key: string]: JsonValue } | null
+
+function decoded (body: Uint8Array): string {
+  const text = Buffer.isBuffer(body) ? body.toString() : Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString()
+  // So Node.js decodes what is no UTF-8, and that character itself.
+  if (text.includes('\ufffd') && !isUtf8(body)) throw badRequest([{ field: '', description: 'The request body is not valid UTF-8' }])
+  return text
 }
 
 function queryOf (url: string): string {

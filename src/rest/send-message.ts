@@ -4,18 +4,20 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 /** Fastify would add the charset by itself, with more work. */
 const JSON_TYPE = 'application/json; charset=utf-8'
 
-const OWN_HEADERS: ReadonlySet<string> = new Set(['content-type', 'content-length', 'x-request-id'])
-
 export function sendMessage (json: string, id: string, request: FastifyRequest, reply: FastifyReply): void {
-  const given = headersIfUnobserved(request, reply)
-  if (given === undefined) {
+  const headers = headersIfUnobserved(request, reply)
+  if (headers === undefined) {
     reply.header('x-request-id', id).header('content-type', JSON_TYPE).send(json)
     return
   }
-  const headers = ['content-type', JSON_TYPE, 'content-length', String(Buffer.byteLength(json)), 'x-request-id', id]
-  for (const name in given) if (!OWN_HEADERS.has(name)) headers.push(name, given[name]!)
+  // `onResponse` hooks and loggers look at them.
+  headers['x-request-id'] = id
+  headers['content-type'] = JSON_TYPE
+  headers['content-length'] = String(Buffer.byteLength(json))
+  const list: string[] = []
+  for (const name in headers) list.push(name, headers[name]!)
+  reply.raw.writeHead(200, list)
   reply.hijack()
-  reply.raw.writeHead(reply.raw.statusCode, headers)
   reply.raw.end(json)
 }
 
@@ -42,13 +44,15 @@ let symbols: Symbols | null | undefined
 
 /** The headers that hooks have set; undefined when the answer has to go through Fastify. */
 function headersIfUnobserved (request: FastifyRequest, reply: FastifyReply): Record<string, string> | undefined {
-  if (request.raw.httpVersionMajor >= 2) return undefined
+  if (request.raw.httpVersionMajor >= 2 || reply.raw.statusCode !== 200) return undefined
   symbols = symbols === undefined ? findSymbols(request, reply) : symbols
   if (symbols === null) return undefined
   const context = (request as unknown as Observed)[symbols.context] as RouteContext
   const observed = reply as unknown as Observed
   const isUnobserved = context.onSend === null && context.preSerialization === null && observed[symbols.trailers] === null && observed[symbols.serializer] === null
-  return isUnobserved ? observed[symbols.headers] as Record<string, string> : undefined
+  if (!isUnobserved || reply.raw.hasHeader('transfer-encoding')) return undefined
+  const headers = observed[symbols.headers] as Record<string, string>
+  return headers['transfer-encoding'] === undefined ? headers : undefined
 }
 
 function findSymbols (request: FastifyRequest, reply: FastifyReply): Symbols | null {

@@ -81,16 +81,31 @@ function compile (type: protobuf.Type): void {
   }
 }
 
-function deserializer (type: protobuf.Type, options: MessageOptions): (bytes: Buffer) => object {
+/** The functions that are made here. */
+const made = new WeakSet<object>()
+
+export function deserializer (type: protobuf.Type, options: MessageOptions): (bytes: Buffer) => object {
   const conversion = options as protobuf.IConversionOptions
-  return bytes => type.toObject(type.decode(bytes), conversion)
+  const deserialize = (bytes: Buffer): object => type.toObject(type.decode(bytes), conversion)
+  made.add(deserialize)
+  return deserialize
 }
 
-function serializer (type: protobuf.Type): (message: object) => Buffer {
-  return message => {
+export function serializer (type: protobuf.Type): (message: object) => Buffer {
+  const serialize = (message: object): Buffer => {
     if (Array.isArray(message)) throw new TypeError(`Expected an object for ${type.fullName.slice(1)}, got an array`)
     return type.encode(type.fromObject(message)).finish() as Buffer
   }
+  made.add(serialize)
+  return serialize
+}
+
+const PROTO_LOADER_SOURCE = /^function (?:deserialize\(argBuf\) \{\s*return cls\.toObject\(cls\.decode\(argBuf\), options\);|serialize\(arg\) \{[^]*cls\.fromObject\(arg\);\s*return cls\.encode\(message\)\.finish\(\);)\s*\}$/
+
+/** What made a function of a codec, where it is known to do nothing but protobufjs' conversion to or from objects. */
+export function makerOf (codecFunction: (value: never) => unknown): 'loadProto' | 'proto-loader' | undefined {
+  if (made.has(codecFunction)) return 'loadProto'
+  return PROTO_LOADER_SOURCE.test(String(codecFunction)) ? 'proto-loader' : undefined
 }
 
 /** The second name by which grpc-js finds the handler of a method: `getURLOf` becomes `getUrlOf`, as lodash does it. */

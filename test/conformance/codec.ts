@@ -3,6 +3,7 @@ import type protobuf from 'protobufjs'
 import { JsonCodecs, type JsonReader, type JsonWriter } from '../../src/json/codec.ts'
 import type { MessageCodec } from '../../src/json/shapes.ts'
 import { TypeRegistry } from '../../src/json/type-registry.ts'
+import { deserializer, serializer } from '../../src/schema/definition.ts'
 
 const readers = new Map<string, JsonReader>()
 const writers = new Map<string, JsonWriter>()
@@ -11,13 +12,9 @@ function codecsOf ({ root }: protobuf.Type): JsonCodecs {
   return new JsonCodecs(new TypeRegistry([root]))
 }
 
-/** A codec that looks to its user as protobufjs' `toObject` does. */
+/** A codec as that of a definition. */
 function codecOf (type: protobuf.Type): MessageCodec {
-  return {
-    type,
-    deserialize: bytes => type.toObject(type.decode(bytes)),
-    serialize: (message: protobuf.Message) => type.encode(type.fromObject(message)).finish()
-  }
+  return { type, deserialize: deserializer(type, {}), serialize: serializer(type) }
 }
 
 /**

@@ -9,16 +9,13 @@
  */
 import protobuf from 'protobufjs'
 import { fieldsByName, isImplicit, isNullValue, namesOf, scalarKind, type ScalarKind } from '../fields.ts'
-import { FunctionGenerator, literal, sourceOf } from '../generated-code.ts'
+import { atDepth, FunctionGenerator, inner, literal, sourceOf } from '../generated-code.ts'
 import { isInteger, isNatural } from '../integers.ts'
+import { FREE_OF_FRACTIONS } from '../limits.ts'
 import { defaultOf, oneofPropertyOf, propertyOf, shaperOf, unsetOf } from '../shape.ts'
 import { hasOwnJson } from '../well-known-types.ts'
 import type { FieldReader, MessageReaders } from './messages.ts'
 import type { Reading, ValueReader } from './reading.ts'
-
-/** JSON.parse cannot have rounded a fraction of smaller numbers away. */
-const SAFE_NUMBER = 2 ** 45
-const MAX_FLOAT = 3.4028234663852886e38
 
 /** How a JSON value `v` is taken as it is. */
 interface Direct {
@@ -35,10 +32,10 @@ interface Direct {
 const SCALARS: Readonly<Partial<Record<ScalarKind, Direct>>> = {
   string: { when: "typeof v === 'string' && v.isWellFormed()", value: 'v', isSame: 'true', isUnset: "v === ''" },
   bool: { when: "typeof v === 'boolean'", value: 'v', isSame: 'true', isUnset: 'v === false' },
-  int32: { when: '(v | 0) === v', value: 'v | 0', isSame: '!Object.is(v, -0)', isUnset: 'v === 0' },
-  uint32: { when: '(v >>> 0) === v', value: 'v >>> 0', isSame: '!Object.is(v, -0)', isUnset: 'v === 0' },
+  int32: { when: "typeof v === 'number' && (v | 0) === v", value: 'v | 0', isSame: '!Object.is(v, -0)', isUnset: 'v === 0' },
+  uint32: { when: "typeof v === 'number' && (v >>> 0) === v", value: 'v >>> 0', isSame: '!Object.is(v, -0)', isUnset: 'v === 0' },
   double: { when: 'Number.isFinite(v)', value: 'v', isSame: 'true', isUnset: 'Object.is(v, 0)' },
-  float: { when: `typeof v === 'number' && v >= -${MAX_FLOAT} && v <= ${MAX_FLOAT}`, value: 'Math.fround(v)', isSame: 'Math.fround(v) === v', isUnset: 'Object.is(v, 0)' }
+  float: { when: "typeof v === 'number' && Number.isFinite(Math.fround(v))", value: 'Math.fround(v)', isSame: 'Math.fround(v) === v', isUnset: 'Object.is(Math.fround(v), 0)' }
 }
 
 /** Where the value of a field is kept until the message is made. */
@@ -114,12 +111,12 @@ export class GeneratedReaders extends FunctionGenerator<MessageReader> {
     const once = oneof === undefined ? '' : `if (${oneof} !== undefined) return undefined; ${oneof} = ${slot.property};`
     const read = field.map ? this.#map(slot) : field.repeated ? this.#list(slot) : this.#single(slot)
     const statements = `${once} ${read}`
-    const length = slot.isTextual ? `; length += ${literal(json).length + 1}` : ''
-    const given = `members++${length}\n${reader.takesNull ? statements : `if (v === null) same = false; else { ${statements} }`}`
+    const length = slot.isTextual ? `; length += ${JSON.stringify(json).length + 1}` : ''
     return `v = json[${literal(json)}]
-      if (v !== undefined) { ${aliases.map(alias => `if (${alias} !== undefined) return undefined`).join('; ')}
-        ${given}
-      } ${aliases.map(alias => `else if ((v = ${alias}) !== undefined) { same = false; length = NaN; ${given}\n}`).join(' ')}`
+      ${aliases.map(alias => `if (${alias} !== undefined) { if (v !== undefined) return undefined; v = ${alias}; same = false; length = NaN }`).join('\n')}
+      if (v !== undefined) { members++${length}
+        ${reader.takesNull ? statements : `if (v === null) same = false; else { ${statements} }`}
+      }`
   }
 
   #single (slot: Slot): string {
@@ -222,7 +219,7 @@ export class GeneratedReaders extends FunctionGenerator<MessageReader> {
     const kind = scalarKind(field.type)
     if ((kind === 'int64' || kind === 'uint64') && shape.longs === 'string') {
       const isText = this.use(kind === 'int64' ? isInteger : isNatural)
-      const range = `v > -${kind === 'int64' ? SAFE_NUMBER : 1} && v < ${SAFE_NUMBER}`
+      const range = `v > -${kind === 'int64' ? FREE_OF_FRACTIONS : 1} && v < ${FREE_OF_FRACTIONS}`
       return { when: `typeof v === 'string' ? ${isText}(v) : Number.isInteger(v) && ${range}`, value: 'String(v)', isSame: "typeof v === 'string'", isUnset: 'v == 0' }
     }
     return SCALARS[kind]
@@ -252,16 +249,4 @@ function isUsual (type: protobuf.Type, { shape }: MessageReaders): boolean {
 function isTextual (type: protobuf.Type, outer: readonly protobuf.Type[] = []): boolean {
   return !outer.includes(type) && !hasOwnJson(type) && type.fieldsArray.every(({ type: name, resolvedType, repeated, map }) =>
     !repeated && !map && (resolvedType instanceof protobuf.Type ? isTextual(resolvedType, [...outer, type]) : name === 'string' || name === 'bool'))
-}
-
-function atDepth (read: ValueReader): (json: unknown, depth: number, reading: Reading) => unknown {
-  return (json, depth, reading) => {
-    reading.depth = depth
-    return read(json, reading)
-  }
-}
-
-/** The same of an element `e`. */
-function inner (source: string): string {
-  return source.replace(/\bv\b/g, 'e')
 }

@@ -4,7 +4,7 @@ import { defaultOf, oneofPropertyOf, propertyOf, shaperOf, unsetOf, wireShape, t
 import { fieldsByName, isImplicit, namesOf, takesNull } from '../fields.ts'
 import { MapKey } from '../path.ts'
 import type { TypeRegistry } from '../type-registry.ts'
-import { isObject, type JsonObject } from '../value.ts'
+import { isObject, shortForm, type JsonObject } from '../value.ts'
 import { membersIn } from '../exact-json.ts'
 import type { Reading, ValueReader } from './reading.ts'
 import { enumReader, keyReader, scalarReader } from './scalars.ts'
@@ -112,11 +112,11 @@ export class MessageReaders {
         if (name === ignored) continue
         const value = json[name]!
         const reader = readers.get(name)
-        reading.path.push(name)
+        reading.enter(json, name)
         if (reader !== undefined) readField(reader, value, message, seen, reading)
         else if (ignoreUnknown) reading.members += membersIn(value)
-        else reading.refuseBecause(`${typeName} has no field ${JSON.stringify(name)}`)
-        reading.path.pop()
+        else reading.refuseBecause(`${typeName} has no field ${shortForm(name)}`)
+        reading.leave()
       }
       for (const field of required) {
         if (seen.has(field)) continue
@@ -154,10 +154,10 @@ export class MessageReaders {
       if (!Array.isArray(json)) return reading.refuse('an array', json)
       const list: unknown[] = []
       for (let i = 0; i < json.length && !reading.isFull; i++) {
-        reading.path.push(i)
+        reading.enter(json, i)
         const value = element(json[i], reading)
         if (value !== undefined) list.push(shaper === undefined ? value : shaper(value as never))
-        reading.path.pop()
+        reading.leave()
       }
       return list
     }
@@ -173,11 +173,11 @@ export class MessageReaders {
       for (const name of Object.keys(json)) {
         if (reading.isFull) return undefined
         reading.members++
-        reading.path.push(new MapKey(name))
+        reading.enter(json, name, new MapKey(name))
         const key = readKey(name, reading)
         const value = element(json[name], reading)
         if (key !== undefined && value !== undefined) setOwn(map, key, shaper === undefined ? value : shaper(value as never))
-        reading.path.pop()
+        reading.leave()
       }
       return map
     }

@@ -1,6 +1,6 @@
 /** The state of reading one JSON document: where the reader is, and what it has found to be wrong. */
 import type { FieldViolation } from '../../errors.ts'
-import { exactKey, type ExactJson } from '../exact-json.ts'
+import type { ExactJson } from '../exact-json.ts'
 import { formatPath, type PathStep } from '../path.ts'
 import { shortForm, type JsonObject } from '../value.ts'
 import { ViolationList } from '../violation-list.ts'
@@ -21,6 +21,9 @@ export class Reading {
   /** Whether a number was taken for a 64-bit integer of which JSON.parse may have cut a fraction. */
   mayBeRounded = false
   readonly path: PathStep[] = []
+  /** The object or array that is being read, and which of its values. */
+  #parent: object | undefined = undefined
+  #key: string | number = ''
   readonly #exact: ExactJson | undefined
   #violations: ViolationList | undefined = undefined
 
@@ -35,6 +38,7 @@ export class Reading {
     this.depth = 0
     this.mayBeRounded = false
     if (this.path.length > 0) this.path.length = 0
+    this.#parent = undefined
     this.#violations = undefined
   }
 
@@ -51,12 +55,24 @@ export class Reading {
     return this.#violations?.isFull === true
   }
 
+  /** Goes to a value of an object or array. */
+  enter (parent: object, key: string | number, step: PathStep = key): void {
+    this.path.push(step)
+    this.#parent = parent
+    this.#key = key
+  }
+
+  leave (): void {
+    this.path.pop()
+  }
+
   /** @param expected goes on from the word `expected` */
   refuse (expected: string, json: unknown): undefined {
     return this.refuseBecause(`expected ${expected}, got ${shortForm(json)}`)
   }
 
   refuseBecause (description: string): undefined {
+    if (this.isFull) return undefined
     this.#violations ??= new ViolationList()
     this.#violations.add(formatPath(this.path), description)
     return undefined
@@ -65,6 +81,7 @@ export class Reading {
   /** Refuses members that the text has more than once. */
   refuseDuplicates (object: JsonObject, stepTo: (name: string) => PathStep): void {
     for (const name of this.#exact?.duplicates.get(object) ?? []) {
+      if (this.isFull) return
       this.path.push(stepTo(name))
       this.refuseBecause('the member is given more than once')
       this.path.pop()
@@ -73,6 +90,6 @@ export class Reading {
 
   /** Whether the number at this place is an integer only because digits of it were lost. */
   isRounded (): boolean {
-    return this.#exact !== undefined && this.#exact.rounded.size > 0 && this.#exact.rounded.has(exactKey(this.path))
+    return this.#parent !== undefined && this.#exact?.rounded.get(this.#parent)?.has(this.#key) === true
   }
 }

@@ -7,22 +7,10 @@
 import type protobuf from 'protobufjs'
 import { integerOf } from '../exact-json.ts'
 import { isClosed, isNullValue, scalarKind, type ScalarKind } from '../fields.ts'
+import { anInteger, FREE_OF_FRACTIONS, INTEGER_RANGES, type IntegerKind } from '../limits.ts'
 import type { Integer } from '../shape.ts'
 import { shortForm } from '../value.ts'
 import type { Reading, ValueReader } from './reading.ts'
-
-interface Range { readonly min: bigint, readonly max: bigint }
-
-const RANGES: Readonly<Record<'int32' | 'uint32' | 'int64' | 'uint64', Range>> = {
-  int32: { min: -(2n ** 31n), max: 2n ** 31n - 1n },
-  uint32: { min: 0n, max: 2n ** 32n - 1n },
-  int64: { min: -(2n ** 63n), max: 2n ** 63n - 1n },
-  uint64: { min: 0n, max: 2n ** 64n - 1n }
-}
-
-const MAX_FLOAT = 3.4028234663852886e38
-/** From here on, JSON.parse may make an integer of a number that has a fraction in its text. */
-const MAY_HAVE_LOST_FRACTION = 2 ** 45
 
 export function scalarReader (type: string): ValueReader {
   return READERS[scalarKind(type)]
@@ -33,22 +21,22 @@ const READERS: Readonly<Record<ScalarKind, ValueReader>> = {
   uint32: (json, reading) => readInteger('uint32', json, reading),
   int64: (json, reading) => readInteger('int64', json, reading),
   uint64: (json, reading) => readInteger('uint64', json, reading),
-  float: (json, reading) => readFloatingPoint(json, reading, MAX_FLOAT),
-  double: (json, reading) => readFloatingPoint(json, reading, Number.MAX_VALUE),
+  float: (json, reading) => readFloatingPoint('a float', Math.fround, json, reading),
+  double: (json, reading) => readFloatingPoint('a double', Number, json, reading),
   bool: (json, reading) => typeof json === 'boolean' ? json : reading.refuse('true or false', json),
   string: readString,
   bytes: readBytes
 }
 
-function readInteger (kind: keyof typeof RANGES, json: unknown, reading: Reading): Integer | undefined {
-  if (typeof json === 'number' && Math.abs(json) > MAY_HAVE_LOST_FRACTION) {
+function readInteger (kind: IntegerKind, json: unknown, reading: Reading): Integer | undefined {
+  if (typeof json === 'number' && Math.abs(json) >= FREE_OF_FRACTIONS) {
     reading.mayBeRounded = true
     if (reading.isRounded()) return reading.refuseBecause(`the number has more digits than a JSON number holds; send this ${kind} as a string`)
   }
   const integer = typeof json === 'number' ? integerOfNumber(json) : typeof json === 'string' ? integerOf(json) : undefined
-  if (integer === undefined) return reading.refuse(`an ${kind}`.replace('an u', 'a u'), json)
-  const { min, max } = RANGES[kind]
-  if (integer < min || integer > max) return reading.refuse(`${kind === 'uint32' || kind === 'uint64' ? 'a' : 'an'} ${kind}, ${min} to ${max}`, json)
+  if (integer === undefined) return reading.refuse(anInteger(kind), json)
+  const { min, max } = INTEGER_RANGES[kind]
+  if (integer < min || integer > max) return reading.refuse(`${anInteger(kind)}, ${min} to ${max}`, json)
   return integer >= Number.MIN_SAFE_INTEGER && integer <= Number.MAX_SAFE_INTEGER ? Number(integer) : integer
 }
 
@@ -57,15 +45,16 @@ function integerOfNumber (json: number): Integer | undefined {
   return Number.isSafeInteger(json) ? json + 0 : BigInt(json)
 }
 
+const MAX_FLOAT = 3.4028234663852886e38
 const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/
 const NON_FINITE: ReadonlyMap<unknown, number> = new Map([['NaN', NaN], ['Infinity', Infinity], ['-Infinity', -Infinity]])
 
-function readFloatingPoint (json: unknown, reading: Reading, max: number): number | undefined {
-  const name = max === MAX_FLOAT ? 'a float' : 'a double'
+function readFloatingPoint (name: string, round: (value: number) => number, json: unknown, reading: Reading): number | undefined {
   const number = typeof json === 'string' ? NON_FINITE.get(json) ?? (NUMBER.test(json) ? Number(json) : undefined) : json
   if (typeof number !== 'number') return reading.refuse(`${name}: a number, "NaN", "Infinity" or "-Infinity"`, json)
-  if (Math.abs(number) > max && !NON_FINITE.has(json)) return reading.refuse(`${name}, at most ${max} from zero`, json)
-  return max === MAX_FLOAT ? Math.fround(number) : number
+  const rounded = round(number)
+  if (!Number.isFinite(rounded) && !NON_FINITE.has(json)) return reading.refuse(`${name}, at most ${name === 'a float' ? MAX_FLOAT : Number.MAX_VALUE} from zero`, json)
+  return rounded
 }
 
 function readString (json: unknown, reading: Reading): string | undefined {
@@ -74,16 +63,15 @@ function readString (json: unknown, reading: Reading): string | undefined {
   return json
 }
 
+const BASE64 = /^[\w+/-]*={0,2}$/
+
 /** Base64 or base64url, padded or not. */
 function readBytes (json: unknown, reading: Reading): Buffer | undefined {
   if (typeof json !== 'string') return reading.refuse('bytes: a string in base64', json)
+  if (!BASE64.test(json)) return reading.refuse('bytes: a string in base64', json)
   const unpadded = json.endsWith('==') ? json.length - 2 : json.endsWith('=') ? json.length - 1 : json.length
-  const bytes = Buffer.from(json, 'base64')
-  // Node.js passes over what is no base64, so that fewer bytes come out.
-  if (unpadded % 4 === 1 || (unpadded < json.length && json.length % 4 !== 0) || bytes.length !== Math.floor(unpadded * 3 / 4)) {
-    return reading.refuse('bytes: a string in base64', json)
-  }
-  return bytes
+  if (unpadded % 4 === 1 || (unpadded < json.length && json.length % 4 !== 0)) return reading.refuse('bytes: a string in base64', json)
+  return Buffer.from(json, 'base64')
 }
 
 const MOST_NAMES = 8
@@ -114,10 +102,10 @@ export function keyReader (type: string): KeyReader {
   const kind = scalarKind(type)
   if (kind === 'string') return (key, reading) => key.isWellFormed() ? key : reading.refuseBecause('the key has an unpaired surrogate')
   if (kind === 'bool') return (key, reading) => key === 'true' || key === 'false' ? key : reading.refuseBecause(`expected the key "true" or "false", got ${shortForm(key)}`)
-  const { min, max } = RANGES[kind as keyof typeof RANGES]
+  const { min, max } = INTEGER_RANGES[kind as IntegerKind]
   return (key, reading) => {
     const integer = INTEGER.test(key) && key.length <= 20 ? BigInt(key) : undefined
-    if (integer === undefined || integer < min || integer > max) return reading.refuseBecause(`expected a key that is an ${kind}, ${min} to ${max}, got ${shortForm(key)}`)
+    if (integer === undefined || integer < min || integer > max) return reading.refuseBecause(`expected a key that is ${anInteger(kind as IntegerKind)}, ${min} to ${max}, got ${shortForm(key)}`)
     return key
   }
 }

@@ -80,11 +80,11 @@ function structReader (type: protobuf.Type, readers: MessageReaders): ValueReade
     for (const name of Object.keys(json)) {
       if (reading.isFull) return undefined
       reading.members++
-      reading.path.push(name)
+      reading.enter(json, name)
       if (!name.isWellFormed()) reading.refuseBecause('the name has an unpaired surrogate')
       const value = readValue(json[name], reading)
       Object.defineProperty(fields, name, { value, enumerable: true, configurable: true, writable: true })
-      reading.path.pop()
+      reading.leave()
     }
     return build({ fields })
   }
@@ -97,9 +97,9 @@ function listValueReader (type: protobuf.Type, readers: MessageReaders): ValueRe
     if (!Array.isArray(json)) return reading.refuse('an array', json)
     const values: unknown[] = []
     for (let i = 0; i < json.length && !reading.isFull; i++) {
-      reading.path.push(i)
+      reading.enter(json, i)
       values.push(readValue(json[i], reading))
-      reading.path.pop()
+      reading.leave()
     }
     return build({ values })
   }
@@ -137,14 +137,16 @@ function anyReader (type: protobuf.Type, readers: MessageReaders): ValueReader {
   function readPacked (inner: protobuf.Type, json: Record<string, unknown>, reading: Reading): unknown {
     if (!packed.has(inner)) packed.set(inner, hasOwnJson(inner) ? wire.of(inner) : wire.fieldsOf(inner, '@type'))
     const read = packed.get(inner)!
-    return hasOwnJson(inner) ? readMember(json, reading, read) : read(json, reading)
+    if (!hasOwnJson(inner)) return read(json, reading)
+    reading.refuseDuplicates(json as never, name => name)
+    return readMember(json, reading, read)
   }
 
   return (json, reading) => {
     if (!isObject(json)) return reading.refuse('an object with "@type"', json)
     const url = json['@type']
     if (url === undefined && Object.keys(json).length === 0) return build({})
-    if (typeof url !== 'string' || !/^.*\/[^/]+$/.test(url)) {
+    if (typeof url !== 'string' || !/^.*\/[^/]+$/.test(url) || !url.isWellFormed()) {
       reading.path.push('@type')
       reading.refuse('the URL of a type such as "type.googleapis.com/google.protobuf.Duration"', url)
       reading.path.pop()
@@ -152,10 +154,12 @@ function anyReader (type: protobuf.Type, readers: MessageReaders): ValueReader {
     }
     const inner = types.find(typeNameOf(url))
     if (inner === undefined) {
+      reading.refuseDuplicates(json, name => name)
       const names = Object.keys(json).filter(name => name !== '@type')
       if (names.some(name => name !== 'value') || (json.value !== undefined && typeof json.value !== 'string')) {
         return reading.refuseBecause(`the type ${typeNameOf(url)} is not known here; a server learns it by the option \`types\`. Without it, "value" has to be the message in base64`)
       }
+      if (json.value === undefined) reading.members++
       const value = json.value === undefined ? Buffer.alloc(0) : readMember(json, reading, scalarReader('bytes'))
       return value === undefined ? undefined : build({ typeUrl: url, value })
     }
@@ -167,16 +171,15 @@ function anyReader (type: protobuf.Type, readers: MessageReaders): ValueReader {
 
 /** Reads `value`, the one member beside `@type`. */
 function readMember (json: Record<string, unknown>, reading: Reading, read: ValueReader): unknown {
-  reading.refuseDuplicates(json as never, name => name)
   let value: unknown
   reading.members++
   for (const name of Object.keys(json)) {
     if (name === '@type') continue
     reading.members++
-    reading.path.push(name)
+    reading.enter(json, name)
     if (name === 'value') value = read(json.value, reading)
     else reading.refuseBecause('"@type" of this type allows no member but "value"')
-    reading.path.pop()
+    reading.leave()
   }
   if (value === undefined && json.value === undefined) reading.refuseBecause('"value" is missing beside "@type"')
   return value

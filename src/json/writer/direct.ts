@@ -1,12 +1,18 @@
 /** Scalar and enum values of the usual forms, as generated writers take them. */
 import protobuf from 'protobufjs'
 import { isImplicit, isLong, isNullValue, scalarKind, type ScalarKind } from '../fields.ts'
-import { sourceOf } from '../generated-code.ts'
+import { literal, sourceOf } from '../generated-code.ts'
 import { isInteger, isNatural } from '../integers.ts'
 import type { JsonWriteOptions } from '../options.ts'
 import { defaultOf } from '../shape.ts'
 import { enumTexts } from './scalars.ts'
 import { doubleText, floatNumber, floatText, quote } from './text.ts'
+
+/** The expression of a property of `message` that is not just what every object has. */
+export function ownProperty (property: string): string {
+  const value = `message[${literal(property)}]`
+  return property in Object.prototype ? `${value} === Object.prototype[${literal(property)}] ? undefined : ${value}` : value
+}
 
 /** What gives values a name in generated text. */
 interface Uses {
@@ -26,8 +32,6 @@ export interface Direct {
   /** Whether it is the default; of a field without presence. */
   readonly isUnset: string
 }
-
-const MAX_FLOAT = 3.4028234663852886e38
 
 const BYTES: Direct = {
   when: 'Buffer.isBuffer(v)',
@@ -52,15 +56,15 @@ function scalars (code: Uses): Readonly<Partial<Record<ScalarKind, Direct>>> {
   return {
     string: { when: "typeof v === 'string'", text: `${code.use(quote)}(v)`, value: 'v', isSame: 'true', isUnset: "v === ''" },
     bool: { when: "typeof v === 'boolean'", text: "(v ? 'true' : 'false')", value: 'v', isSame: 'true', isUnset: '!v' },
-    int32: { when: '(v | 0) === v', text: 'String(v)', value: 'v', isSame: 'true', isUnset: 'v === 0' },
-    uint32: { when: '(v >>> 0) === v', text: 'String(v)', value: 'v', isSame: 'true', isUnset: 'v === 0' },
+    int32: { when: "typeof v === 'number' && (v | 0) === v", text: 'String(v)', value: 'v', isSame: 'true', isUnset: 'v === 0' },
+    uint32: { when: "typeof v === 'number' && (v >>> 0) === v", text: 'String(v)', value: 'v', isSame: 'true', isUnset: 'v === 0' },
     double: { when: "typeof v === 'number' && !Object.is(v, -0)", text: `${code.use(doubleText)}(v)`, value: finite, isSame: 'Number.isFinite(v)', isUnset: 'v === 0' },
     float: {
-      when: `typeof v === 'number' && v >= -${MAX_FLOAT} && v <= ${MAX_FLOAT} && !Object.is(v, -0)`,
+      when: "typeof v === 'number' && Number.isFinite(Math.fround(v)) && !Object.is(Math.fround(v), -0)",
       text: `${code.use(floatText)}(v)`,
       value: `${code.use(floatNumber)}(v)`,
       isSame: `${code.use(floatNumber)}(v) === v`,
-      isUnset: 'v === 0'
+      isUnset: 'Math.fround(v) === 0'
     }
   }
 }
@@ -86,9 +90,4 @@ function ofEnum (type: protobuf.Enum, field: protobuf.Field, options: JsonWriteO
     isSame: 'x === v',
     isUnset: unset === undefined ? 'false' : `x === ${unset}`
   }
-}
-
-/** The same expression of an element `e`. */
-export function inner (source: string): string {
-  return source.replace(/\bv\b/g, 'e')
 }

@@ -3,10 +3,10 @@
  * unusual form, be it wrong or rare; the compiled closures then say what is wrong, or write it.
  */
 import protobuf from 'protobufjs'
-import { FunctionGenerator, literal } from '../generated-code.ts'
+import { atDepth, FunctionGenerator, inner, literal } from '../generated-code.ts'
 import { hasOwnJson } from '../well-known-types.ts'
-import { directOf, inner } from './direct.ts'
-import { memberGroups, type FieldWriter, type MessageWriters } from './messages.ts'
+import { directOf, ownProperty } from './direct.ts'
+import { isNoMessage, memberGroups, type FieldWriter, type MessageWriters } from './messages.ts'
 import { quote } from './text.ts'
 import type { ValueWriter, Writing } from './writing.ts'
 
@@ -33,6 +33,7 @@ export class TextGenerator extends FunctionGenerator<MessageWriter> {
     const members = memberGroups(type).map(fields => this.#group(fields.map(field => this.#writers.field(field))))
     return `function ${name} (message, depth, writing) {
       if (typeof message !== 'object' || message === null || depth > ${this.#writers.options.nestingLimit}) throw undefined
+      if (Object.getPrototypeOf(message) !== Object.prototype && ${this.use(isNoMessage)}(message)) throw undefined
       let text = ''
       let v, x
       ${members.join('\n')}
@@ -45,7 +46,7 @@ export class TextGenerator extends FunctionGenerator<MessageWriter> {
     if (field === undefined) return ''
     const write = field.field.map ? this.#map(field) : field.field.repeated ? this.#list(field) : this.#single(field)
     const absent = field.absent === undefined ? this.#group(others) : append(field, literal(field.absent))
-    return `v = message[${literal(field.property)}]
+    return `v = ${ownProperty(field.property)}
       if (v !== undefined && v !== null) { ${write} }${absent === '' ? '' : ` else { ${absent} }`}`
   }
 
@@ -106,11 +107,4 @@ export class TextGenerator extends FunctionGenerator<MessageWriter> {
 
 function append ({ start }: FieldWriter, text: string): string {
   return `text += (text === '' ? ${literal(`{${start}`)} : ${literal(`,${start}`)}) + ${text}`
-}
-
-function atDepth (write: ValueWriter): (value: unknown, depth: number, writing: Writing) => string {
-  return (value, depth, writing) => {
-    writing.depth = depth
-    return write(value, writing)
-  }
 }

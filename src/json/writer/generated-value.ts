@@ -4,9 +4,9 @@
  * say what is wrong, or write it.
  */
 import protobuf from 'protobufjs'
-import { FunctionGenerator, literal } from '../generated-code.ts'
+import { atDepth, FunctionGenerator, inner } from '../generated-code.ts'
 import { hasOwnJson } from '../well-known-types.ts'
-import { directOf, inner, type Direct } from './direct.ts'
+import { directOf, ownProperty, type Direct } from './direct.ts'
 import { isNoMessage, memberGroups, type FieldWriter, type MessageWriters } from './messages.ts'
 import type { ValueWriter, Writing } from './writing.ts'
 
@@ -44,7 +44,7 @@ export class ValueGenerator extends FunctionGenerator<MessageValue> {
       let v, x
       ${fields.map(field => `let ${variable(field)}`).join('\n')}
       ${groups.map(group => this.#group(group, variable)).join('\n')}
-      return { ${fields.map(field => `${field.start} ${variable(field)}`).join(', ')} }
+      return { ${fields.map(field => `[${field.start.slice(0, -1)}]: ${variable(field)}`).join(', ')} }
     }`
   }
 
@@ -54,7 +54,7 @@ export class ValueGenerator extends FunctionGenerator<MessageValue> {
     const name = variable(field)
     const make = field.field.map ? this.#map(field, name) : field.field.repeated ? this.#list(field, name) : this.#single(field, name)
     const absent = field.absent === undefined ? this.#group(others, variable) : `${name} = ${field.absent}`
-    return `v = message[${literal(field.property)}]
+    return `v = ${ownProperty(field.property)}
       if (v !== undefined && v !== null) { ${make} }${absent === '' ? '' : ` else { ${absent} }`}`
   }
 
@@ -74,7 +74,7 @@ export class ValueGenerator extends FunctionGenerator<MessageValue> {
     if (element === undefined) return this.#rest(writer, name)
     return `if (!Array.isArray(v)) throw undefined
       ${unset === undefined ? '' : 'if (v.length > 0) {'}
-        let list = ${element.isSame === 'false' ? '[]' : 'v'}
+        let list = ${element.isSame === 'false' ? '[]' : 'v.toJSON === undefined ? v : []'}
         for (let i = 0; i < v.length; i++) {
           const e = v[i]
           if (!(${element.when})) throw undefined
@@ -91,7 +91,7 @@ export class ValueGenerator extends FunctionGenerator<MessageValue> {
     const element = this.#element(writer.field)
     if (element === undefined || field.keyType !== 'string') return this.#rest(writer, name)
     if (element.isSame !== 'false') {
-      return `let count = 0, same = Object.getPrototypeOf(v) === Object.prototype
+      return `let count = 0, same = Object.getPrototypeOf(v) === Object.prototype && typeof v.toJSON !== 'function'
         if (same) for (const key in v) {
           const e = v[key]
           if (!(${element.when}) || !(${element.isSame})) { same = false; break }
@@ -128,13 +128,6 @@ export class ValueGenerator extends FunctionGenerator<MessageValue> {
       return text === unset ? undefined : valueOfText(text)
     }
     return `${name} = ${this.use(value)}(v, depth + 1, writing)`
-  }
-}
-
-function atDepth (write: ValueWriter): (value: unknown, depth: number, writing: Writing) => string {
-  return (value, depth, writing) => {
-    writing.depth = depth
-    return write(value, writing)
   }
 }
 

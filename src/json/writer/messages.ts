@@ -112,7 +112,7 @@ export function memberGroups (type: protobuf.Type): protobuf.Field[][] {
 function memberWriter (fields: readonly FieldWriter[]): MemberWriter {
   return (message, writing) => {
     for (const { field, property, start, write, unset, absent } of fields) {
-      const value = message[property]
+      const value = ownValue(message, property)
       if (value === undefined || value === null) {
         if (absent !== undefined) return start + absent
         continue
@@ -126,6 +126,12 @@ function memberWriter (fields: readonly FieldWriter[]): MemberWriter {
   }
 }
 
+/** The value of a property that an object does not have just because every object has it. */
+function ownValue (message: Record<string, unknown>, property: string): unknown {
+  const value = message[property]
+  return value !== undefined && value === (Object.prototype as unknown as Record<string, unknown>)[property] ? undefined : value
+}
+
 function requiredText (field: protobuf.Field, element: ValueWriter): string | undefined {
   const value = defaultOf(field)
   return value === null ? '{}' : element(value, new Writing(field.fullName))
@@ -134,12 +140,12 @@ function requiredText (field: protobuf.Field, element: ValueWriter): string | un
 function listWriter (element: ValueWriter): ValueWriter {
   return (list, writing) => {
     if (!Array.isArray(list)) return writing.fail('a list', list)
-    const texts = list.map((value, i) => {
+    const texts: string[] = []
+    for (let i = 0; i < list.length; i++) {
       writing.path.push(i)
-      const text = element(value, writing)
+      texts.push(element(list[i], writing))
       writing.path.pop()
-      return text
-    })
+    }
     return `[${texts.join(',')}]`
   }
 }
@@ -149,14 +155,15 @@ function mapWriter (field: protobuf.MapField, element: ValueWriter): ValueWriter
   const nullable = isNullValue(field.resolvedType)
   return (map, writing) => {
     if (typeof map !== 'object' || map === null || Array.isArray(map) || map instanceof Map) return writing.fail('a map: an object by keys', map)
-    const texts = Object.entries(map).map(([key, value]) => {
+    // Of `1` and `01` the later one is what a client gets.
+    const members = new Map<string, string>()
+    for (const [key, value] of Object.entries(map)) {
       writing.path.push(new MapKey(key))
       if (value === undefined && !nullable) writing.fail('a value', value)
-      const text = `${writeKey(key, writing)}:${element(value, writing)}`
+      members.set(writeKey(key, writing), element(value, writing))
       writing.path.pop()
-      return text
-    })
-    return `{${texts.join(',')}}`
+    }
+    return `{${Array.from(members, ([key, text]) => `${key}:${text}`).join(',')}}`
   }
 }
 

@@ -7,18 +7,10 @@
 import type protobuf from 'protobufjs'
 import { isNullValue, scalarKind, type ScalarKind } from '../fields.ts'
 import type { JsonWriteOptions } from '../options.ts'
+import { anInteger, INTEGER_RANGES, type IntegerKind } from '../limits.ts'
 import type { Integer } from '../shape.ts'
 import { doubleText, floatText, quote } from './text.ts'
 import type { ValueWriter, Writing } from './writing.ts'
-
-type IntegerKind = 'int32' | 'uint32' | 'int64' | 'uint64'
-
-const RANGES: Readonly<Record<IntegerKind, readonly [min: bigint, max: bigint]>> = {
-  int32: [-(2n ** 31n), 2n ** 31n - 1n],
-  uint32: [0n, 2n ** 32n - 1n],
-  int64: [-(2n ** 63n), 2n ** 63n - 1n],
-  uint64: [0n, 2n ** 64n - 1n]
-}
 
 export function scalarWriter (type: string, { int64 }: JsonWriteOptions): ValueWriter {
   const kind = scalarKind(type)
@@ -41,11 +33,11 @@ const WRITERS: Readonly<Record<ScalarKind, ValueWriter>> = {
 
 /** A number, decimal text, a bigint, or an object of the class Long. */
 export function integerOf (kind: IntegerKind, value: unknown, writing: Writing): Integer {
-  const [min, max] = RANGES[kind]
+  const { min, max } = INTEGER_RANGES[kind]
   // The largest integers, as numbers, are rounded up.
   if (value === Number(max)) return max
   const integer = toInteger(value, kind)
-  if (integer === undefined || integer < min || integer > max) return writing.fail(`${kind.startsWith('u') ? 'a' : 'an'} ${kind}`, value)
+  if (integer === undefined || integer < min || integer > max) return writing.fail(anInteger(kind), value)
   return integer
 }
 
@@ -92,7 +84,7 @@ function writeString (value: unknown, writing: Writing): string {
 /** A Buffer or another Uint8Array, a list of bytes, or base64. */
 export function bytesOf (value: unknown, writing: Writing): Buffer {
   if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength)
-  if (typeof value === 'string' && /^[\w+/-]*={0,2}$/.test(value)) return Buffer.from(value, 'base64')
+  if (typeof value === 'string' && /^[\w+/-]*={0,2}$/.test(value) && value.replace(/=+$/, '').length % 4 !== 1) return Buffer.from(value, 'base64')
   if (Array.isArray(value) && value.every(byte => Number.isInteger(byte) && byte >= 0 && byte <= 255)) return Buffer.from(value)
   return writing.fail('bytes: a Buffer, an Uint8Array, a list of bytes or base64', value)
 }

@@ -3,7 +3,7 @@
 // eslint-disable-next-line no-control-regex
 const TO_ESCAPE = /["\\\u0000-\u001f\ud800-\udfff]/
 
-/** A JSON string. What is no valid Unicode gets the replacement character, as in protobuf's own bytes. */
+/** A JSON string. Unpaired surrogates, which protobuf's text cannot have, become the replacement character. */
 export function quote (text: string): string {
   return isPlain(text) ? `"${text}"` : JSON.stringify(text.toWellFormed())
 }
@@ -37,11 +37,12 @@ export function floatText (value: number): string {
 
 /** The double that is written as a float is. */
 export function floatNumber (value: number): number {
-  if (!Number.isFinite(value) || Number.isInteger(value * 1024) || String(value).length <= MOST_FLOAT_DIGITS) return value
   const float = Math.fround(value)
+  if (!Number.isFinite(value) || float === 0 || String(float).length <= MOST_FLOAT_DIGITS) return float
+  if (!Number.isInteger(value) && String(value).length <= MOST_FLOAT_DIGITS) return value
   for (let digits = 6; digits < MOST_FLOAT_DIGITS; digits++) {
-    const short = Number(value.toPrecision(digits))
+    const short = Number(float.toPrecision(digits))
     if (Math.fround(short) === float) return short
   }
-  return Number(value.toPrecision(MOST_FLOAT_DIGITS))
+  return Number(float.toPrecision(MOST_FLOAT_DIGITS))
 }
