@@ -112,6 +112,11 @@ t.test('hostile bodies are refused, and change nothing', async t => {
   t.equal(({} as Note).text, undefined)
 })
 
+t.test('json options change what is written, per method too', async t => {
+  const { post } = await serve(t, { services: [echo], json: { int64: 'number', emitDefaults: true }, methods: { 'test.Kinds.Unary': { json: { space: 2 } } } })
+  t.equal((await post(PATH, { n: '9007199254740993' })).text, '{\n  "text": "",\n  "n": 9007199254740993,\n  "notes": []\n}')
+})
+
 t.test('json.unknownFields: ignore lets unknown members pass, per method too', async t => {
   const bodies = async (t: Test, options: Partial<GatewayOptions>): Promise<number[]> => {
     const { post, request } = await serve(t, { services: [echo], httpMethods: ['GET'], ...options })
@@ -240,6 +245,70 @@ t.test('parsers, serializers and error handlers of the app stay outside', async 
   const { post } = await serve(t, { services: [echo] }, { app })
   t.equal((await post(PATH, { text: 'a' })).text, '{"text":"a"}')
   t.equal((await post(PATH, '{')).status, 400)
+})
+
+t.test('hooks and logs see the headers of an answer, whether it went through Fastify or not', async t => {
+  for (const withOnSend of [false, true]) {
+    const app = Fastify()
+    const seen: unknown[] = []
+    if (withOnSend) app.addHook('onSend', async () => {})
+    app.addHook('onRequest', async (_request, reply) => { reply.header('set-cookie', ['a=1', 'b=2']).header('x-own', 'yes') })
+    app.addHook('onResponse', async (_request, reply) => {
+      seen.push(['content-type', 'content-length', 'x-own'].map(name => reply.getHeader(name)), typeof reply.getHeader('x-request-id'), reply.statusCode)
+    })
+    const { post } = await serve(t, { services: [echo] }, { app })
+    const { headers, text } = await post(PATH, { text: 'a' })
+    t.same([text, headers.get('content-length'), headers.getSetCookie(), headers.get('x-own')], ['{"text":"a"}', '12', ['a=1', 'b=2'], 'yes'])
+    await until(() => seen.length === 3, 'the hook')
+    t.same(seen.map(String), ['application/json; charset=utf-8,12,yes', 'string', '200'])
+  }
+})
+
+t.test('an answer whose hooks set a status without a body has none of its headers', async t => {
+  const app = Fastify()
+  app.addHook('onRequest', async (_request, reply) => { reply.code(204) })
+  const { post } = await serve(t, { services: [echo] }, { app })
+  const { status, headers, text } = await post(PATH, { text: 'a' })
+  t.same([status, headers.get('content-length'), headers.get('content-type'), text], [204, null, null, ''])
+})
+
+t.test('a header that Node.js refuses is a 500, not a request without an answer', async t => {
+  const app = Fastify()
+  app.addHook('onRequest', async (_request, reply) => { reply.header('x-user', 'Łukasz') })
+  const logger = recordingLogger()
+  const { post } = await serve(t, { services: [echo], logger }, { app })
+  t.equal((await post(PATH, {})).status, 500)
+  t.match(logger.lines.filter(({ level }) => level === 'error'), [{ message: 'The response could not be written' }])
+})
+
+t.test('hooks may pause, change and replace the body', async t => {
+  const app = Fastify()
+  app.addHook('preParsing', async (_request, _reply, payload) => { payload.pause(); return payload })
+  app.addHook('preHandler', async request => {
+    const { 'x-body': kind } = request.headers
+    if (kind === 'object') request.body = { text: 'from a hook', n: '7' }
+    if (kind === 'text') request.body = '{"text":"from a hook"}'
+    if (kind === 'bytes') request.body = new TextEncoder().encode('{"text":"from a hook"}')
+  })
+  const { post } = await serve(t, { services: [echo] }, { app })
+  t.equal((await post(PATH, { text: 'a' })).text, '{"text":"a"}')
+  t.equal((await post(PATH, { text: 'a' }, { 'x-body': 'object' })).text, '{"text":"from a hook","n":"7"}')
+  for (const kind of ['text', 'bytes']) t.equal((await post(PATH, { text: 'a' }, { 'x-body': kind })).text, '{"text":"from a hook"}', kind)
+})
+
+t.test('bodies in many pieces, and too large by surprise', async t => {
+  const { url } = await serve(t, { services: [echo], limits: { messageBytes: 100 } })
+  const send = (pieces: readonly string[], headers: Record<string, string> = {}): Promise<{ status: number, text: string }> => new Promise((resolve, reject) => {
+    const request = httpRequest(url + PATH, { method: 'POST', headers: { 'content-type': 'application/json', ...headers } }, response => {
+      let text = ''
+      response.setEncoding('utf8').on('data', chunk => { text += chunk }).on('end', () => resolve({ status: response.statusCode!, text }))
+    })
+    request.on('error', reject)
+    for (const piece of pieces) request.write(piece)
+    request.end()
+  })
+  t.same(await send(['{"te', 'xt":"ä', 'b"', '}']), { status: 200, text: '{"text":"äb"}' })
+  t.match(await send(['{"text":"', 'x'.repeat(100), '"}']), { status: 413, text: /larger than 100 bytes/ })
 })
 
 t.test('app.inject reaches the routes without a port', async t => {
