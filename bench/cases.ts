@@ -24,6 +24,7 @@ const rows: Readonly<Record<Protocol, Case['rows']>> = {
   http: [
     { letter: 'a', server: 'gateway', title: 'gateway, HTTP' },
     { letter: 'b', server: 'route', title: 'Fastify route by hand, no schema' },
+    { letter: 'f', server: 'route-beside-grpc', title: 'the same, in a process that serves gRPC too' },
     { letter: 'c', server: 'loopback', title: 'Fastify route → grpc-js client → grpc-js server' }
   ],
   grpc: [

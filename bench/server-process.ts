@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { messages, type Message, type MessageName } from './messages.ts'
 import type { Pinning } from './pinning.ts'
 
-export type ServerName = 'gateway' | 'route' | 'loopback' | 'grpc-js'
+export type ServerName = 'gateway' | 'route' | 'route-beside-grpc' | 'loopback' | 'grpc-js'
 
 /** The ports on which a server listens, on 127.0.0.1. */
 export interface Ports {

@@ -2,13 +2,12 @@
  * The gRPC transport: a grpc-js server whose calls run through the same handlers as those of every other
  * protocol. Its innermost interceptor hands each call to its `Invocation`, in place of grpc-js's own handling.
  */
-import { randomUUID } from 'node:crypto'
 import { Server, ServerCredentials, type ServerInterceptingCall, type ChannelOptions, type Metadata, type ServerInterceptingCallInterface, type ServerInterceptor } from '@grpc/grpc-js'
 import type { Exchange } from '../call/context.ts'
 import type { TimeoutPolicy } from '../call/deadline.ts'
 import { Invocation } from '../call/invocation.ts'
 import type { Logger } from '../call/logger.ts'
-import { clientRequestId } from '../call/request-id.ts'
+import { clientRequestId, madeRequestId } from '../call/request-id.ts'
 import type { ServedMethod, ServedService } from '../call/served-service.ts'
 import { configurationErrors } from '../errors.ts'
 import { methodKind } from '../schema/service.ts'
@@ -122,7 +121,7 @@ class GrpcExchange implements Exchange {
   }
 
   requestId (metadata: Metadata): string {
-    return clientRequestId(metadata.get('x-request-id')[0]) ?? randomUUID()
+    return clientRequestId(metadata.get('x-request-id')[0]) ?? madeRequestId()
   }
 }
 
