@@ -40,8 +40,8 @@ t.test('a request id is made where the client has none, and answered over HTTP',
   const ids: string[] = []
   const served = await serve(t, { services: [greeter(({ requestId, requestId: again }) => ids.push(requestId, again))] })
   const { http } = await both(served)
-  const made = /^[\w-]{12}-[0-9a-z]+$/
-  for (const id of ids) t.match(id, made)
+  const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
+  for (const id of ids) t.match(id, uuid)
   t.equal(http.headers.get('x-request-id'), ids[2])
   t.equal(ids[2], ids[3])
   t.not(ids[0], ids[2])

@@ -1,5 +1,5 @@
 /** The ids by which requests are known: those that clients choose, and those that are made here. */
-import { randomBytes } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 
 const LONGEST_ID = 256
 
@@ -8,11 +8,11 @@ export function clientRequestId (value: unknown): string | undefined {
   return typeof value === 'string' && value !== '' && value.length <= LONGEST_ID ? value : undefined
 }
 
-/** Of this process: no other has the same, on any machine. */
-const prefix = randomBytes(9).toString('base64url')
+/** All of a UUID but its last twelve digits: of this process, and no other on any machine. */
+const prefix = randomUUID().slice(0, -12)
 let count = 0
 
-/** An id that nobody else has: a UUID for each would take a tenth of the time of a small call. */
+/** A UUID of version 4 that nobody else has. One that is random throughout takes a tenth of the time of a small call. */
 export function madeRequestId (): string {
-  return `${prefix}-${(count++).toString(36)}`
+  return prefix + (count++).toString(16).padStart(12, '0')
 }

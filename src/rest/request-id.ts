@@ -7,7 +7,7 @@ const FASTIFY_DEFAULT_ID = /^req-[0-9a-z]+$/
 
 const kRequestId = Symbol('requestId')
 
-/** `x-request-id` of the client, else the id that the app's `genReqId` has made, else one of ours. */
+/** `x-request-id` of the client, else the id that the app's `genReqId` has made, else a UUID. */
 export function requestIdOf (request: FastifyRequest & { [kRequestId]?: string }): string {
   request[kRequestId] ??= newRequestId(request)
   return request[kRequestId]
