@@ -31,7 +31,7 @@ export function isLong (kind: ScalarKind): boolean {
   return kind === 'int64' || kind === 'uint64'
 }
 
-export interface FieldNames {
+interface FieldNames {
   readonly json: string
   readonly proto: string
 }

@@ -54,7 +54,7 @@ export const ONEOF_NAMES = {
 export type OneofNames = keyof typeof ONEOF_NAMES
 
 /** Gives a value of a field, or of an element of it, the form that handlers see. */
-export type Shaper = (value: never) => unknown
+type Shaper = (value: never) => unknown
 
 /** @returns undefined when the form is that of the canonical value: numbers, text, booleans, Buffers, messages */
 export function shaperOf (shape: Shape, field: protobuf.Field): Shaper | undefined {

@@ -10,7 +10,7 @@ import type { Reading, ValueReader } from './reading.ts'
 import { enumReader, keyReader, scalarReader } from './scalars.ts'
 import { wellKnownReader } from './well-known.ts'
 
-export interface ReaderOptions {
+interface ReaderOptions {
   readonly ignoreUnknown: boolean
   readonly nestingLimit: number
 }

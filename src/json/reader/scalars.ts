@@ -94,7 +94,7 @@ export function enumReader (type: protobuf.Enum, ignoreUnknown: boolean): ValueR
 }
 
 /** Gives the canonical text of a map key; undefined when it was refused. */
-export type KeyReader = (key: string, reading: Reading) => string | undefined
+type KeyReader = (key: string, reading: Reading) => string | undefined
 
 const INTEGER = /^(?:0|-?[1-9]\d*)$/
 

@@ -26,7 +26,7 @@ export interface FieldWriter {
   readonly absent: string | undefined
 }
 
-export interface WriterOptions extends JsonWriteOptions {
+interface WriterOptions extends JsonWriteOptions {
   readonly nestingLimit: number
 }
 

@@ -110,7 +110,7 @@ export function enumWriter (type: protobuf.Enum, options: JsonWriteOptions): Val
   }
 }
 
-export type KeyWriter = (key: string, writing: Writing) => string
+type KeyWriter = (key: string, writing: Writing) => string
 
 /** Keys of maps are properties of objects, and so text. */
 export function keyWriter (type: string): KeyWriter {
