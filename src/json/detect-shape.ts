@@ -11,7 +11,7 @@ type Deserialize = (bytes: Buffer) => unknown
 
 /**
  * @param deserialize of the definition
- * @returns undefined when it makes anything but the plain objects of protobufjs' `toObject`
+ * @returns undefined when it makes anything but the plain objects of protobufjs' `toObject`, or these with its option `json`
  */
 export function detectShape (type: protobuf.Type, deserialize: Deserialize): Shape | undefined {
   const places = placesIn(type)
@@ -59,7 +59,14 @@ export function detectShape (type: protobuf.Type, deserialize: Deserialize): Sha
     return lookAtFirst(wanted, (field, place) => valueOf(look(place, {}), field) !== undefined) === true
   }
 
-  if (look(places[0]!, {}) === undefined) return undefined
+  /** Whether the codec has the option `json`, by which floats may be text, and an Any what it holds. */
+  function isForJson (): boolean {
+    const float = lookAtValue(({ type }) => type === 'double' || type === 'float', () => NaN)
+    const any = lookAtValue(({ resolvedType }) => resolvedType?.fullName === '.google.protobuf.Any', field => sample(field, type))
+    return typeof float === 'string' || (isPlainObject(any) && '@type' in any)
+  }
+
+  if (look(places[0]!, {}) === undefined || isForJson()) return undefined
   const names = lookAtFirst(field => camel(field) !== field.protoName && !isWellKnown(field.parent as protobuf.Type), (field, place) => {
     const seen = look(place, { [field.name]: wireValue(field, sample(field)) })
     return seen !== undefined && camel(field) in seen ? 'camel' : 'proto'
