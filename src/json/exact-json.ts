@@ -7,7 +7,7 @@
 import { badRequest } from '../errors.ts'
 import { HIGHEST_NESTING_LIMIT } from './options.ts'
 import { formatPath } from './path.ts'
-import { shortForm, type JsonObject, type JsonValue } from './value.ts'
+import { setOwn, shortForm, type JsonObject, type JsonValue } from './value.ts'
 
 export interface ExactJson {
   readonly value: JsonValue
@@ -81,8 +81,7 @@ export function parseExactly (text: string): ExactJson {
       if (!skip(':')) throw malformed("':'")
       path.push(name)
       if (Object.hasOwn(members, name)) duplicates.set(members, (duplicates.get(members) ?? new Set()).add(name))
-      // A member named __proto__ is to be a member.
-      Object.defineProperty(members, name, { value: value(members), enumerable: true, configurable: true, writable: true })
+      setOwn(members, name, value(members))
       path.pop()
     } while (skip(','))
     if (!skip('}')) throw malformed("',' or '}'")

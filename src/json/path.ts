@@ -1,4 +1,5 @@
 /** JSON paths: where in a document a value lies, as in `items[3].labels["x y"].price`. */
+import { cut } from './value.ts'
 
 /** The key of a map entry, in contrast to the name of a field. */
 export class MapKey {
@@ -17,11 +18,7 @@ const LONGEST_STEP = 100
 export function formatPath (path: readonly PathStep[]): string {
   return path.reduce<string>((text, step) => {
     if (typeof step === 'number') return `${text}[${step}]`
-    if (step instanceof MapKey) return `${text}[${JSON.stringify(cut(step.key))}]`
-    return text === '' ? cut(step) : `${text}.${cut(step)}`
+    if (step instanceof MapKey) return `${text}[${JSON.stringify(cut(step.key, LONGEST_STEP))}]`
+    return text === '' ? cut(step, LONGEST_STEP) : `${text}.${cut(step, LONGEST_STEP)}`
   }, '')
-}
-
-function cut (step: string): string {
-  return step.length > LONGEST_STEP ? `${step.slice(0, LONGEST_STEP)}…` : step
 }

@@ -4,6 +4,7 @@
  */
 import protobuf from 'protobufjs'
 import { isLong, isWellKnown, scalarKind, type ScalarKind } from './fields.ts'
+import { snakeCase } from './text-forms.ts'
 
 /** An integer of 64 bits: a number where that is exact. */
 export type Integer = number | bigint
@@ -48,7 +49,7 @@ export function oneofPropertyOf ({ oneofs }: Shape, { partOf }: protobuf.Field):
 export const ONEOF_NAMES = {
   reflection: (name: string) => name,
   camel: protobuf.util.camelCase,
-  snake: (name: string) => name.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`)
+  snake: snakeCase
 } as const
 
 export type OneofNames = keyof typeof ONEOF_NAMES

@@ -75,6 +75,6 @@ export function formatFieldMask (paths: readonly string[]): string | undefined {
   return names.every((name, i) => snakeCase(name) === paths[i]) ? names.join(',') : undefined
 }
 
-function snakeCase (name: string): string {
+export function snakeCase (name: string): string {
   return name.replace(/[A-Z]/g, letter => `_${letter.toLowerCase()}`)
 }

@@ -1,5 +1,6 @@
 /** The violations that an error names: as many, and as long, as somebody reads. */
 import type { FieldViolation } from '../errors.ts'
+import { cut } from './value.ts'
 
 const MOST_VIOLATIONS = 100
 const LONGEST_TEXT = 200
@@ -12,10 +13,10 @@ export class ViolationList {
   }
 
   add (field: string, description: string): void {
-    if (!this.isFull) this.violations.push({ field: cut(field), description: cut(description) })
+    if (!this.isFull) this.violations.push({ field: sendable(field), description: sendable(description) })
   }
 }
 
-function cut (text: string): string {
-  return (text.length > LONGEST_TEXT ? `${text.slice(0, LONGEST_TEXT)}…` : text).toWellFormed()
+function sendable (text: string): string {
+  return cut(text, LONGEST_TEXT).toWellFormed()
 }

@@ -8,7 +8,7 @@
  * in the text twice when it is as short as it can be.
  */
 import protobuf from 'protobufjs'
-import { fieldsByName, isImplicit, isNullValue, namesOf, scalarKind, type ScalarKind } from '../fields.ts'
+import { fieldsByName, isImplicit, isLong, isNullValue, namesOf, scalarKind, type ScalarKind } from '../fields.ts'
 import { atDepth, FunctionGenerator, inner, literal, sourceOf } from '../generated-code.ts'
 import { isInteger, isNatural } from '../integers.ts'
 import { FREE_OF_FRACTIONS } from '../limits.ts'
@@ -217,7 +217,7 @@ export class GeneratedReaders extends FunctionGenerator<MessageReader> {
     const { resolvedType } = field
     if (resolvedType instanceof protobuf.Enum) return isNullValue(resolvedType) ? undefined : this.#enum(resolvedType, field)
     const kind = scalarKind(field.type)
-    if ((kind === 'int64' || kind === 'uint64') && shape.longs === 'string') {
+    if (isLong(kind) && shape.longs === 'string') {
       const isText = this.use(kind === 'int64' ? isInteger : isNatural)
       const range = `v > -${kind === 'int64' ? FREE_OF_FRACTIONS : 1} && v < ${FREE_OF_FRACTIONS}`
       return { when: `typeof v === 'string' ? ${isText}(v) : Number.isInteger(v) && ${range}`, value: 'String(v)', isSame: "typeof v === 'string'", isUnset: 'v == 0' }

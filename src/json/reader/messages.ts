@@ -4,7 +4,7 @@ import { defaultOf, oneofPropertyOf, propertyOf, shaperOf, unsetOf, wireShape, t
 import { fieldsByName, isImplicit, namesOf, takesNull } from '../fields.ts'
 import { MapKey } from '../path.ts'
 import type { TypeRegistry } from '../type-registry.ts'
-import { isObject, shortForm, type JsonObject } from '../value.ts'
+import { isObject, setOwn, shortForm, type JsonObject } from '../value.ts'
 import { membersIn } from '../exact-json.ts'
 import type { Reading, ValueReader } from './reading.ts'
 import { enumReader, keyReader, scalarReader } from './scalars.ts'
@@ -217,10 +217,4 @@ function unsetTest (field: protobuf.Field): (value: unknown) => boolean {
   if (field.repeated || (isImplicit(field) && field.type === 'bytes')) return value => (value as unknown[] | Buffer).length === 0
   const unset = isImplicit(field) ? defaultOf(field) : undefined
   return value => value === unset && !Object.is(value, -0)
-}
-
-/** A property named __proto__ is to be a property. */
-function setOwn (object: ShapedMessage, property: string, value: unknown): void {
-  if (property === '__proto__') Object.defineProperty(object, property, { value, enumerable: true, configurable: true, writable: true })
-  else object[property] = value
 }

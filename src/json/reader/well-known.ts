@@ -7,7 +7,7 @@ import type protobuf from 'protobufjs'
 import { fieldsByName } from '../fields.ts'
 import { parseDuration, parseFieldMask, parseTimestamp, type Time } from '../text-forms.ts'
 import { typeNameOf } from '../type-registry.ts'
-import { isObject } from '../value.ts'
+import { isObject, setOwn } from '../value.ts'
 import { hasOwnJson } from '../well-known-types.ts'
 import type { FieldSetter, MessageReaders, ShapedMessage } from './messages.ts'
 import type { Reading, ValueReader } from './reading.ts'
@@ -82,8 +82,7 @@ function structReader (type: protobuf.Type, readers: MessageReaders): ValueReade
       reading.members++
       reading.enter(json, name)
       if (!name.isWellFormed()) reading.refuseBecause('the name has an unpaired surrogate')
-      const value = readValue(json[name], reading)
-      Object.defineProperty(fields, name, { value, enumerable: true, configurable: true, writable: true })
+      setOwn(fields, name, readValue(json[name], reading))
       reading.leave()
     }
     return build({ fields })
@@ -92,16 +91,10 @@ function structReader (type: protobuf.Type, readers: MessageReaders): ValueReade
 
 function listValueReader (type: protobuf.Type, readers: MessageReaders): ValueReader {
   const build = builder(type, readers)
-  const readValue = readers.of(fieldsByName(type).get('values')!.resolvedType as protobuf.Type)
+  const { read } = readers.field(fieldsByName(type).get('values')!)
   return (json, reading) => {
-    if (!Array.isArray(json)) return reading.refuse('an array', json)
-    const values: unknown[] = []
-    for (let i = 0; i < json.length && !reading.isFull; i++) {
-      reading.enter(json, i)
-      values.push(readValue(json[i], reading))
-      reading.leave()
-    }
-    return build({ values })
+    const values = read(json, reading)
+    return values === undefined ? undefined : build({ values })
   }
 }
 

@@ -5,7 +5,7 @@
 import protobuf from 'protobufjs'
 import { atDepth, FunctionGenerator, inner, literal } from '../generated-code.ts'
 import { hasOwnJson } from '../well-known-types.ts'
-import { directOf, ownProperty } from './direct.ts'
+import { directOf, ownProperty, type Direct } from './direct.ts'
 import { isNoMessage, memberGroups, type FieldWriter, type MessageWriters } from './messages.ts'
 import { quote } from './text.ts'
 import type { ValueWriter, Writing } from './writing.ts'
@@ -61,39 +61,40 @@ export class TextGenerator extends FunctionGenerator<MessageWriter> {
   }
 
   #list (writer: FieldWriter): string {
-    const { resolvedType } = writer.field
-    const direct = resolvedType instanceof protobuf.Type
-      ? { when: 'true', text: `${this.call(resolvedType)}(v, depth + 1, writing)` }
-      : directOf(writer.field, this.#writers.options, this)
+    const direct = this.#element(writer.field)
     if (direct === undefined) return this.#rest(writer)
-    const element = (index: string): string => `const e = v[${index}]; if (!(${inner(direct.when)})) throw undefined`
+    const element = (index: string): string => `const e = v[${index}]; if (!(${direct.when})) throw undefined`
     return `if (!Array.isArray(v)) throw undefined
       if (v.length === 0) { ${writer.unset === undefined ? append(writer, "'[]'") : ''} } else {
-        { ${element('0')}; ${append(writer, `'[' + ${inner(direct.text)}`)} }
-        for (let i = 1; i < v.length; i++) { ${element('i')}; text += ',' + ${inner(direct.text)} }
+        { ${element('0')}; ${append(writer, `'[' + ${direct.text}`)} }
+        for (let i = 1; i < v.length; i++) { ${element('i')}; text += ',' + ${direct.text} }
         text += ']'
       }`
   }
 
   #map (writer: FieldWriter): string {
     const field = writer.field as protobuf.FieldBase as protobuf.MapField
-    const { resolvedType } = field
-    const direct = resolvedType instanceof protobuf.Type
-      ? { when: 'true', text: `${this.call(resolvedType)}(v, depth + 1, writing)` }
-      : directOf(writer.field, this.#writers.options, this)
+    const direct = this.#element(writer.field)
     if (direct === undefined || field.keyType !== 'string') return this.#rest(writer)
     return `if (typeof v !== 'object') throw undefined
       const keys = Object.keys(v)
       if (keys.length === 0) { ${this.#rest(writer)} } else {
         for (let i = 0; i < keys.length; i++) {
           const e = v[keys[i]]
-          if (!(${inner(direct.when)})) throw undefined
-          const member = ${this.use(quote)}(keys[i]) + ':' + ${inner(direct.text)}
+          if (!(${direct.when})) throw undefined
+          const member = ${this.use(quote)}(keys[i]) + ':' + ${direct.text}
           if (i > 0) text += ',' + member
           else { ${append(writer, "'{' + member")} }
         }
         text += '}'
       }`
+  }
+
+  /** Expressions of an element `e`. */
+  #element (field: protobuf.Field): Pick<Direct, 'when' | 'text'> | undefined {
+    if (field.resolvedType instanceof protobuf.Type) return { when: 'true', text: `${this.call(field.resolvedType)}(e, depth + 1, writing)` }
+    const direct = directOf(field, this.#writers.options, this)
+    return direct && { when: inner(direct.when), text: inner(direct.text) }
   }
 
   /** Statements that leave `v` to the closures. */

@@ -5,7 +5,7 @@
  * @see https://protobuf.dev/programming-guides/json/
  */
 import type protobuf from 'protobufjs'
-import { isNullValue, scalarKind, type ScalarKind } from '../fields.ts'
+import { isLong, isNullValue, scalarKind, type ScalarKind } from '../fields.ts'
 import type { JsonWriteOptions } from '../options.ts'
 import { anInteger, INTEGER_RANGES, type IntegerKind } from '../limits.ts'
 import type { Integer } from '../shape.ts'
@@ -15,7 +15,7 @@ import type { ValueWriter, Writing } from './writing.ts'
 export function scalarWriter (type: string, { int64 }: JsonWriteOptions): ValueWriter {
   const kind = scalarKind(type)
   const write = WRITERS[kind]
-  if ((kind !== 'int64' && kind !== 'uint64') || int64 === 'number') return write
+  if (!isLong(kind) || int64 === 'number') return write
   return (value, writing) => `"${write(value, writing)}"`
 }
 
