@@ -12,7 +12,7 @@ export const mayGenerate: boolean = (() => {
 })()
 
 /** A function for a message type; generated ones call each other. */
-type MessageFunction = (value: unknown, depth: number, state: never) => unknown
+export type MessageFunction = (value: unknown, depth: number, state: never) => unknown
 
 /**
  * Functions that are generated from source text, one for each message type. Those that a new one needs are generated

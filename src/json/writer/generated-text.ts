@@ -3,41 +3,34 @@
  * unusual form, be it wrong or rare; the compiled closures then say what is wrong, or write it.
  */
 import protobuf from 'protobufjs'
-import { atDepth, FunctionGenerator, inner, literal } from '../generated-code.ts'
+import { atDepth, inner, literal } from '../generated-code.ts'
 import { hasOwnJson } from '../well-known-types.ts'
-import { directOf, ownProperty, type Direct } from './direct.ts'
-import { isNoMessage, memberGroups, type FieldWriter, type MessageWriters } from './messages.ts'
+import { ownProperty, type Direct } from './direct.ts'
+import { memberGroups, type FieldWriter } from './messages.ts'
 import { quote } from './text.ts'
+import { WriterGenerator } from './writer-generator.ts'
 import type { ValueWriter, Writing } from './writing.ts'
 
 type MessageWriter = (message: unknown, depth: number, writing: Writing) => string
 
-export class TextGenerator extends FunctionGenerator<MessageWriter> {
-  readonly #writers: MessageWriters
-
-  constructor (writers: MessageWriters) {
-    super()
-    this.#writers = writers
-  }
-
+export class TextGenerator extends WriterGenerator<MessageWriter> {
   of (type: protobuf.Type): ValueWriter {
     const write = this.functionOf(type)
     return (message, writing) => write(message, 0, writing)
   }
 
   protected override given (type: protobuf.Type): MessageWriter | undefined {
-    return hasOwnJson(type) ? atDepth(this.#writers.of(type)) : undefined
+    return hasOwnJson(type) ? atDepth(this.writers.of(type)) : undefined
   }
 
   protected override declare (name: string, type: protobuf.Type): string {
-    const members = memberGroups(type).map(fields => this.#group(fields.map(field => this.#writers.field(field))))
+    const members = memberGroups(type).map(fields => this.#group(fields.map(field => this.writers.field(field))))
     return `function ${name} (message, depth, writing) {
-      if (typeof message !== 'object' || message === null || depth > ${this.#writers.options.nestingLimit}) throw undefined
-      if (Object.getPrototypeOf(message) !== Object.prototype && ${this.use(isNoMessage)}(message)) throw undefined
+      ${this.guard()}
       let text = ''
       let v, x
       ${members.join('\n')}
-      return text === '' ? ${this.use(atDepth(this.#writers.of(type)))}(message, depth, writing) : text + '}'
+      return text === '' ? ${this.use(atDepth(this.writers.of(type)))}(message, depth, writing) : text + '}'
     }`
   }
 
@@ -54,7 +47,7 @@ export class TextGenerator extends FunctionGenerator<MessageWriter> {
     const { field } = writer
     const { resolvedType } = field
     if (resolvedType instanceof protobuf.Type) return append(writer, `${this.call(resolvedType)}(v, depth + 1, writing)`)
-    const direct = directOf(field, this.#writers.options, this)
+    const direct = this.direct(field)
     if (direct === undefined) return this.#rest(writer)
     const add = append(writer, direct.text)
     return `if (${direct.when}) { ${writer.unset === undefined ? add : `if (!(${direct.isUnset})) { ${add} }`} } else { ${this.#rest(writer)} }`
@@ -93,7 +86,7 @@ export class TextGenerator extends FunctionGenerator<MessageWriter> {
   /** Expressions of an element `e`. */
   #element (field: protobuf.Field): Pick<Direct, 'when' | 'text'> | undefined {
     if (field.resolvedType instanceof protobuf.Type) return { when: 'true', text: `${this.call(field.resolvedType)}(e, depth + 1, writing)` }
-    const direct = directOf(field, this.#writers.options, this)
+    const direct = this.direct(field)
     return direct && { when: inner(direct.when), text: inner(direct.text) }
   }
 

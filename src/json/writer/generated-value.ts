@@ -4,22 +4,16 @@
  * say what is wrong, or write it.
  */
 import protobuf from 'protobufjs'
-import { atDepth, FunctionGenerator, inner } from '../generated-code.ts'
+import { atDepth, inner } from '../generated-code.ts'
 import { hasOwnJson } from '../well-known-types.ts'
-import { directOf, ownProperty, type Direct } from './direct.ts'
-import { isNoMessage, memberGroups, type FieldWriter, type MessageWriters } from './messages.ts'
+import { ownProperty, type Direct } from './direct.ts'
+import { memberGroups, type FieldWriter } from './messages.ts'
+import { WriterGenerator } from './writer-generator.ts'
 import type { ValueWriter, Writing } from './writing.ts'
 
 type MessageValue = (message: unknown, depth: number, writing: Writing) => unknown
 
-export class ValueGenerator extends FunctionGenerator<MessageValue> {
-  readonly #writers: MessageWriters
-
-  constructor (writers: MessageWriters) {
-    super()
-    this.#writers = writers
-  }
-
+export class ValueGenerator extends WriterGenerator<MessageValue> {
   of (type: protobuf.Type): ValueWriter {
     const valueOf = this.functionOf(type)
     return (message, writing) => {
@@ -31,16 +25,15 @@ export class ValueGenerator extends FunctionGenerator<MessageValue> {
   }
 
   protected override given (type: protobuf.Type): MessageValue | undefined {
-    return hasOwnJson(type) ? parsed(this.#writers.of(type)) : undefined
+    return hasOwnJson(type) ? parsed(this.writers.of(type)) : undefined
   }
 
   protected override declare (name: string, type: protobuf.Type): string {
-    const groups = memberGroups(type).map(fields => fields.map(field => this.#writers.field(field)))
+    const groups = memberGroups(type).map(fields => fields.map(field => this.writers.field(field)))
     const fields = groups.flat()
     const variable = (field: FieldWriter): string => `f${fields.indexOf(field)}`
     return `function ${name} (message, depth, writing) {
-      if (typeof message !== 'object' || message === null || depth > ${this.#writers.options.nestingLimit}) throw undefined
-      if (Object.getPrototypeOf(message) !== Object.prototype && ${this.use(isNoMessage)}(message)) throw undefined
+      ${this.guard()}
       let v, x
       ${fields.map(field => `let ${variable(field)}`).join('\n')}
       ${groups.map(group => this.#group(group, variable)).join('\n')}
@@ -61,7 +54,7 @@ export class ValueGenerator extends FunctionGenerator<MessageValue> {
   #single (writer: FieldWriter, name: string): string {
     const { field, unset } = writer
     if (field.resolvedType instanceof protobuf.Type) return `${name} = ${this.call(field.resolvedType)}(v, depth + 1, writing)`
-    const direct = directOf(field, this.#writers.options, this)
+    const direct = this.direct(field)
     if (direct === undefined) return this.#rest(writer, name)
     const set = `${name} = ${direct.value}`
     return `if (${direct.when}) { ${unset === undefined ? set : `if (!(${direct.isUnset})) ${set}`} } else { ${this.#rest(writer, name)} }`
@@ -115,7 +108,7 @@ export class ValueGenerator extends FunctionGenerator<MessageValue> {
   /** Expressions of an element `e`. */
   #element (field: protobuf.Field): Pick<Direct, 'when' | 'value' | 'isSame'> | undefined {
     if (field.resolvedType instanceof protobuf.Type) return { when: 'true', value: `${this.call(field.resolvedType)}(e, depth + 1, writing)`, isSame: 'false' }
-    const direct = directOf(field, this.#writers.options, this)
+    const direct = this.direct(field)
     return direct && { when: inner(direct.when), value: inner(direct.value), isSame: inner(direct.isSame) }
   }
 
