@@ -16,6 +16,7 @@ import { registerGrpcHttpRoutes } from './plugin.ts'
 import { errorWriter } from './rest/error-body.ts'
 import { kHttpGateway, type HttpGateway, type Mountable } from './rest/gateway.ts'
 import { conventionRoutes, type MountedRoute } from './rest/routes.ts'
+import { registerWebSockets } from './rest/websocket/socket.ts'
 import { serviceDescriber } from './schema/from-definition.ts'
 import { loadRoots } from './schema/load.ts'
 import type { MethodKind } from './schema/service.ts'
@@ -42,6 +43,8 @@ export interface ListenOptions extends FastifyListenOptions {
   basePath?: string | undefined
   /** Options of the Fastify app that is made, such as `logger` and `https`. */
   fastify?: FastifyServerOptions & { https?: object } | undefined
+  /** Serve WebSockets on the routes too. It needs the package @fastify/websocket. Default false. */
+  webSocket?: boolean | undefined
 }
 
 /** `idle` before the first startup: HTTP is served already, so that apps can be tested without ports. */
@@ -84,7 +87,7 @@ export class GrpcGateway implements Mountable {
   /** @throws an error with a code `FGG_ERR_…` that names the option, service or file which is wrong */
   constructor (options: GatewayOptions) {
     this.#options = checkOptions(options)
-    const { path, httpMethods, interceptors, messageBytes, errors = {}, headers, tls, serverCredentials } = this.#options
+    const { path, httpMethods, interceptors, messageBytes, errors = {}, headers, streams, tls, serverCredentials } = this.#options
     this.#log = options.logger ?? consoleLogger
     this.#options.serverCredentials = tls === undefined ? serverCredentials : tlsCredentials(tls)
     const { services, types, statusDetails, errorStatus } = bindServices(collectRegistrations(options.services), {
@@ -105,6 +108,7 @@ export class GrpcGateway implements Mountable {
       errorStatus,
       writeError: errorWriter(errors, statusDetails),
       json: new JsonCodecs(types),
+      streams,
       bodyLimit: messageBytes,
       jsonOptions: method => this.#settingsOf(method, 'json'),
       timeoutPolicy: method => this.#settingsOf(method, 'timeout'),
@@ -179,9 +183,10 @@ export class GrpcGateway implements Mountable {
    * @example
    * await gateway.listen({ port: 8000 })
    */
-  async listen ({ basePath, fastify, ...listen }: ListenOptions = {}): Promise<FastifyInstance> {
+  async listen ({ basePath, fastify, webSocket = false, ...listen }: ListenOptions = {}): Promise<FastifyInstance> {
     if (this.#app !== undefined) throw new configurationErrors.FGG_ERR_STATE('This gateway listens already. Shut it down first')
     const app = Fastify({ logger: { level: 'warn' }, ...fastify })
+    if (webSocket) registerWebSockets(app, this.#options.messageBytes)
     registerGrpcHttpRoutes(app, [this], { basePath })
     this.#app = app
     return await this.#inTurn(async () => {

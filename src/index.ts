@@ -2,7 +2,7 @@
 export { GrpcGateway, type ListenOptions, type RouteInfo, type ShutdownOptions } from './gateway.ts'
 export type { GatewayOptions, MethodSettings } from './options.ts'
 export { grpcGateway, registerGrpcHttpRoutes, type GrpcGatewayPluginOptions } from './plugin.ts'
-export type { Mountable } from './rest/gateway.ts'
+export type { Mountable, StreamOptions } from './rest/gateway.ts'
 export type { TlsOptions } from './grpc/credentials.ts'
 export type { ErrorBodyOptions } from './rest/error-body.ts'
 export { implement, type ImplementedService, type ImplementOptions, type ServiceClass, type ServiceImplementation, type ServiceRegistrar, type ServiceSource } from './call/registration.ts'

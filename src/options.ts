@@ -1,6 +1,6 @@
 /** The options of a gateway, and what is wrong with them. */
 import { ServerCredentials, type ChannelOptions, type ServerInterceptor } from '@grpc/grpc-js'
-import type { TimeoutPolicy } from './call/deadline.ts'
+import { LONGEST_TIMER, type TimeoutPolicy } from './call/deadline.ts'
 import type { ErrorPolicy } from './call/error-status.ts'
 import type { HeaderOptions } from './call/headers.ts'
 import type { Logger } from './call/logger.ts'
@@ -9,6 +9,7 @@ import { configurationErrors } from './errors.ts'
 import type { TlsOptions } from './grpc/credentials.ts'
 import { HIGHEST_NESTING_LIMIT, type JsonOptions } from './json/options.ts'
 import type { ErrorBodyOptions } from './rest/error-body.ts'
+import type { StreamOptions, StreamSettings } from './rest/gateway.ts'
 import type { ProtoSource } from './schema/load.ts'
 
 /** What can differ from method to method. */
@@ -51,6 +52,8 @@ export interface GatewayOptions {
   json?: JsonOptions | undefined
   errors?: ErrorPolicy & ErrorBodyOptions | undefined
   headers?: HeaderOptions | undefined
+  /** How streams go over HTTP and WebSockets. */
+  streams?: StreamOptions | undefined
   timeout?: TimeoutPolicy | undefined
   limits?: {
     /** The largest request message, in bytes: of protobuf over gRPC, of JSON over HTTP. Default 4 MiB. */
@@ -86,6 +89,8 @@ const CHECKS: Readonly<Record<keyof GatewayOptions, Check>> = {
   json: checkJson,
   errors: (value: Record<string, unknown>) => oneOf(value, { expose: ['none', 'message', 'stack'], format: ['problem', 'google.rpc', 'aip-193'], keepCode: [true, false], httpStatus: 'function' }),
   headers: (value: Record<string, unknown>) => oneOf(value, { incoming: 'function', outgoing: 'function' }),
+  streams: (value: Record<string, unknown>) => oneOf(value, { envelope: [true, false], heartbeatMs: 'number', idleMs: 'number' }) ??
+    Object.entries(value).filter(([, ms]) => typeof ms === 'number' && !(ms >= 0 && ms <= LONGEST_TIMER)).map(([name]) => `: \`${name}\` must be milliseconds, 0 to ${LONGEST_TIMER}`)[0],
   timeout: checkTimeout,
   limits: (value: Record<string, unknown>) => oneOf(value, { messageBytes: 'number' }) ??
     (value.messageBytes === undefined || (Number.isSafeInteger(value.messageBytes) && value.messageBytes as number > 0) ? undefined : ': `messageBytes` must be a whole number above 0'),
@@ -174,6 +179,7 @@ export interface CheckedOptions extends GatewayOptions {
   httpMethods: NonNullable<GatewayOptions['httpMethods']>
   interceptors: readonly ServerInterceptor[]
   messageBytes: number
+  streams: StreamSettings
 }
 
 /** @throws FGG_ERR_OPTION naming the option; FGG_ERR_PATH; FGG_ERR_CREDENTIALS */
@@ -199,6 +205,11 @@ export function checkOptions (options: GatewayOptions): CheckedOptions {
     port: options.port ?? 50051,
     httpMethods: options.exposeHttp === false ? [] : [...new Set(['POST', ...options.httpMethods ?? []] as const)],
     interceptors: options.interceptors ?? [],
-    messageBytes: options.limits?.messageBytes ?? DEFAULT_MESSAGE_BYTES
+    messageBytes: options.limits?.messageBytes ?? DEFAULT_MESSAGE_BYTES,
+    streams: {
+      envelope: options.streams?.envelope ?? false,
+      heartbeatMs: options.streams?.heartbeatMs ?? 15_000,
+      idleMs: options.streams?.idleMs ?? 60_000
+    }
   }
 }

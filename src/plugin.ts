@@ -4,7 +4,11 @@ import fp from 'fastify-plugin'
 import { configurationErrors } from './errors.ts'
 import { kHttpGateway, type HttpGateway, type Mountable } from './rest/gateway.ts'
 import { notFoundHandler } from './rest/not-found.ts'
-import { collectBodies } from './rest/body.ts'
+import { collectBodies, passBodies } from './rest/body.ts'
+import { HttpMethod } from './rest/handlers.ts'
+import type { ServedMethod } from './call/served-service.ts'
+import { prepareUpgrades } from './rest/websocket/upgrade.ts'
+import { hasWebSockets } from './rest/websocket/socket.ts'
 import { sendError } from './rest/reply.ts'
 import { conventionRoutes, nameOf, registerRoute, type MountedRoute } from './rest/routes.ts'
 import type { MethodKind } from './schema/service.ts'
@@ -70,6 +74,8 @@ export function registerGrpcHttpRoutes (app: FastifyInstance, gateways: readonly
 interface Claims {
   readonly routes: Map<string, MountedRoute>
   readonly prefixes: Set<string>
+  /** Whether requests for WebSockets come to these routes. */
+  takesUpgrades: boolean
 }
 
 const claims = new WeakMap<object, Claims>()
@@ -77,7 +83,7 @@ const claims = new WeakMap<object, Claims>()
 function claimsOf (app: FastifyInstance): Claims {
   let claimed = claims.get(app.server)
   if (claimed === undefined) {
-    claimed = { routes: new Map(), prefixes: new Set() }
+    claimed = { routes: new Map(), prefixes: new Set(), takesUpgrades: false }
     claims.set(app.server, claimed)
   }
   return claimed
@@ -91,6 +97,10 @@ function mount (app: FastifyInstance, gateway: HttpGateway, basePath: string, cl
     claimed.routes.set(route.template, route)
   }
   gateway.mounted(mounted, app.server)
+  if (hasWebSockets(app) && !claimed.takesUpgrades) {
+    claimed.takesUpgrades = true
+    prepareUpgrades(app.server, path => claimed.routes.has(path))
+  }
   if (mounted.length === 0) return
 
   const own = basePath + (gateway.path === '/' ? '' : gateway.path)
@@ -98,16 +108,30 @@ function mount (app: FastifyInstance, gateway: HttpGateway, basePath: string, cl
   const prefixes = own === '' ? new Set(mounted.map(({ url }) => url.slice(0, url.lastIndexOf('/')))) : [own]
   for (const prefix of prefixes) {
     app.register(async scope => {
-      collectBodies(scope, gateway.bodyLimit)
       scope.setErrorHandler((error, request, reply) => sendError(gateway, error, request, reply))
       if (!claimed.prefixes.has(scope.prefix)) {
         claimed.prefixes.add(scope.prefix)
         scope.setNotFoundHandler(notFoundHandler(gateway, claimed.routes))
       }
-      for (const route of mounted) {
-        if (route.template.startsWith(`${scope.prefix}/`)) registerRoute(scope, route, route.template.slice(scope.prefix.length))
-      }
+      const routes = mounted.filter(({ template }) => template.startsWith(`${scope.prefix}/`))
+      const [whole, streamed] = [routes.filter(({ method }) => !method.requestStream), routes.filter(({ method }) => method.requestStream)]
+      collectBodies(scope, gateway.bodyLimit)
+      registerRoutes(scope, whole)
+      await scope.register(async scope => {
+        passBodies(scope)
+        registerRoutes(scope, streamed)
+      })
     }, { prefix })
+  }
+}
+
+function registerRoutes (scope: FastifyInstance, routes: readonly MountedRoute[]): void {
+  const methods = new Map<ServedMethod, HttpMethod>()
+  for (const route of routes) {
+    const { gateway, method, template } = route
+    const http = methods.get(method) ?? new HttpMethod(gateway, method)
+    methods.set(method, http)
+    registerRoute(scope, route, template.slice(scope.prefix.length), http)
   }
 }
 

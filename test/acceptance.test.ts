@@ -163,11 +163,12 @@ t.test('A17 trailing metadata become headers', async t => {
   t.equal((await post('/grpc/greeter/sayhello', {})).headers.get('grpc-trailer-cost'), '7')
 })
 
-t.test('A18 a stream over HTTP says that it is not served yet', async t => {
-  const { post } = await serve(t, { services: [RouteGuideService] })
-  const { status, json } = await post('/grpc/routeguideservice/listfeatures', {})
-  t.equal(status, 501)
-  t.match(json, { code: 12, title: 'UNIMPLEMENTED', detail: /ListFeatures is a server-streaming RPC/ })
+t.test('A18 a stream comes over HTTP as one JSON message a line', async t => {
+  const { post } = await serve(t, { services: [implement(Kinds, { * ServerStream ({ text }) { for (let n = 1; n <= 3; n++) yield { text, n: String(n) } } })] })
+  const { status, text, headers } = await post('/grpc/kinds/serverstream', { text: 'a' })
+  t.equal(status, 200)
+  t.equal(headers.get('content-type'), 'application/x-ndjson')
+  t.equal(text, '{"text":"a","n":"1"}\n{"text":"a","n":"2"}\n{"text":"a","n":"3"}\n')
 })
 
 t.test('A19 64-bit integers keep every digit or are refused', async t => {

@@ -8,9 +8,9 @@ import type { Logger } from './logger.ts'
 /** grpc-js's `AuthContext`, which it does not export. */
 export type AuthContext = ReturnType<ServerInterceptingCallInterface['getAuthContext']>
 
-export type Protocol = 'grpc' | 'http'
+export type Protocol = 'grpc' | 'http' | 'websocket'
 
-/** What only a call over HTTP has. */
+/** What only a call over HTTP or a WebSocket has. */
 export interface HttpContext {
   /** The HTTP method. */
   readonly method: string
@@ -64,7 +64,7 @@ export class CallContext {
     return this.#exchange.protocol
   }
 
-  /** Of a call over HTTP; undefined over gRPC. */
+  /** Of a call over HTTP or a WebSocket; undefined over gRPC. */
   get http (): HttpContext | undefined {
     return this.#exchange.http
   }

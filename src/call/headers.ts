@@ -26,7 +26,7 @@ const NOT_OF_THE_CALL: ReadonlySet<string> = new Set([
   'connection', 'keep-alive', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'http2-settings', 'expect', 'host',
   'accept-encoding'
 ])
-const NOT_OF_THE_CALL_PREFIXES = ['content-', 'grpc-', 'proxy-', ':']
+const NOT_OF_THE_CALL_PREFIXES = ['content-', 'grpc-', 'proxy-', 'sec-websocket-', ':']
 
 const ANNOUNCED_PREFIX = 'grpc-metadata-'
 const TRAILER_PREFIX = 'grpc-trailer-'

@@ -35,17 +35,21 @@ async function replyWhenSettled (invocation: Invocation, result: PromiseLike<unk
 }
 
 function respondWithStream (invocation: Invocation, result: unknown): void {
-  let wake: (() => void) | undefined
   let iterator: AnyIterator | undefined
+  let mayGoOn = true
+  let wake: (() => void) | undefined
 
   async function pump (): Promise<void> {
     try {
       iterator = iteratorOf(isThenable(result) ? await result : result, invocation)
       while (invocation.isOpen) {
-        const { done, value } = await iterator.next()
+        const step = iterator.next()
+        const { done, value } = isThenable(step) ? await step : step
         if (done === true) return invocation.end()
         const message = isThenable(value) ? await value : value
-        if (invocation.isOpen) await sent(message)
+        mayGoOn = false
+        invocation.send(message, goOn)
+        if (!mayGoOn && invocation.isOpen) await new Promise<void>(resolve => { wake = resolve })
       }
       close()
     } catch (error) {
@@ -54,15 +58,9 @@ function respondWithStream (invocation: Invocation, result: unknown): void {
     }
   }
 
-  function sent (message: unknown): Promise<void> {
-    return new Promise((resolve, reject) => {
-      wake = resolve
-      try {
-        invocation.send(message, resolve)
-      } catch (error) {
-        reject(error)
-      }
-    })
+  function goOn (): void {
+    mayGoOn = true
+    wake?.()
   }
 
   /** Runs the `finally` blocks of a generator that is left before its end. */
@@ -77,7 +75,7 @@ function respondWithStream (invocation: Invocation, result: unknown): void {
   }
 
   invocation.whenOver(() => {
-    wake?.()
+    goOn()
     if (invocation.context.aborted !== undefined) close()
   })
   pump()

@@ -27,7 +27,8 @@ export class RequestStream implements AsyncIterableIterator<unknown, undefined>,
 
   next (): Promise<IteratorResult<unknown, undefined>> {
     const { aborted } = this.#invocation.context
-    if (aborted !== undefined) return Promise.reject(aborted)
+    // What came whole before the call was given up stays whole.
+    if (aborted !== undefined && !this.#ended) return Promise.reject(aborted)
     if (this.#early.length > 0) return Promise.resolve({ done: false, value: this.#early.shift() })
     if (this.#ended) return Promise.resolve(DONE)
     return new Promise((resolve, reject) => {

@@ -1,4 +1,4 @@
-/** Request bodies, collected as they are: what they must be is decided by the route, once it is known. */
+/** Request bodies, collected or passed on as they are: what they must be is decided by the route, once it is known. */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { HttpStatusError } from './http-status-error.ts'
 
@@ -12,6 +12,12 @@ export function collectBodies (scope: FastifyInstance, limit: number): void {
   for (const type of ['application/json', '*']) {
     scope.addContentTypeParser(type, (request, payload, done) => collect(request, payload, limit, done))
   }
+}
+
+/** Leaves bodies to those who read them while they arrive. */
+export function passBodies (scope: FastifyInstance): void {
+  scope.removeAllContentTypeParsers()
+  scope.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
 }
 
 function collect (request: FastifyRequest, payload: Payload, limit: number, done: (error: Error | null, body?: Buffer) => void): void {

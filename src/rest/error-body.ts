@@ -23,6 +23,8 @@ export interface HttpError {
   readonly status: number
   readonly contentType: string
   readonly body: string
+  /** The JSON text of the object that describes the error: the body, or what it holds under `error`. */
+  readonly object: string
 }
 
 interface GrpcStatus {
@@ -37,13 +39,12 @@ export type ErrorWriter = (status: GrpcStatus, http?: number) => HttpError
 export function errorWriter (options: ErrorBodyOptions, statusDetails: StatusDetails): ErrorWriter {
   const format = options.format ?? 'problem'
   const contentType = format === 'problem' ? 'application/problem+json' : 'application/json'
-  const bodyOf = BODIES[format]
+  const objectOf = OBJECTS[format]
   const statusOf = options.httpStatus
-  return ({ code, details, metadata }, http = errorStatusOr(statusOf?.(code), httpStatus(code))) => ({
-    status: http,
-    contentType,
-    body: JSON.stringify(bodyOf(http, code, details, detailsOf(metadata, statusDetails)))
-  })
+  return ({ code, details, metadata }, http = errorStatusOr(statusOf?.(code), httpStatus(code))) => {
+    const object = JSON.stringify(objectOf(http, code, details, detailsOf(metadata, statusDetails)))
+    return { status: http, contentType, body: format === 'aip-193' ? `{"error":${object}}` : object, object }
+  }
 }
 
 /** What is no status of an error would be none of HTTP's, or say that all is well. */
@@ -51,12 +52,12 @@ function errorStatusOr (chosen: number | undefined, usual: number): number {
   return Number.isInteger(chosen) && chosen! >= 400 && chosen! <= 599 ? chosen! : usual
 }
 
-type Body = (http: number, code: number, message: string, details: JsonValue[]) => JsonValue
+type ErrorObject = (http: number, code: number, message: string, details: JsonValue[]) => JsonValue
 
-const BODIES: Readonly<Record<NonNullable<ErrorBodyOptions['format']>, Body>> = {
+const OBJECTS: Readonly<Record<NonNullable<ErrorBodyOptions['format']>, ErrorObject>> = {
   problem: (status, code, detail, details) => ({ status, title: statusName(code), detail, code, ...unlessEmpty(details) }),
   'google.rpc': (_http, code, message, details) => ({ code, message, details }),
-  'aip-193': (http, code, message, details) => ({ error: { code: http, message, status: statusName(code), ...unlessEmpty(details) } })
+  'aip-193': (http, code, message, details) => ({ code: http, message, status: statusName(code), ...unlessEmpty(details) })
 }
 
 function unlessEmpty (details: JsonValue[]): { details?: JsonValue[] } {

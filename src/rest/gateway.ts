@@ -9,6 +9,27 @@ import type { JsonOptions } from '../json/options.ts'
 import type { JsonCodecs } from '../json/codec.ts'
 import type { ErrorWriter } from './error-body.ts'
 
+/** How streams go over HTTP. */
+export interface StreamOptions {
+  /**
+   * Wrap the messages of NDJSON and JSON array responses as grpc-gateway does: `{"result":{…}}`, beside which
+   * `{"error":{…}}` cannot be mistaken for a message. Default false.
+   */
+  envelope?: boolean | undefined
+  /**
+   * After how many milliseconds of silence a comment is sent to clients of server-sent events, and how often
+   * WebSockets are pinged; 0 for never. Default 15,000.
+   */
+  heartbeatMs?: number | undefined
+  /**
+   * After how many milliseconds without a message or an answer to a ping a WebSocket client is taken for gone;
+   * 0 for never. Default 60,000.
+   */
+  idleMs?: number | undefined
+}
+
+export type StreamSettings = { readonly [K in keyof StreamOptions]-?: NonNullable<StreamOptions[K]> }
+
 export interface HttpGateway {
   /** Under which its routes lie, after the base path: `/grpc`. */
   readonly path: string
@@ -22,6 +43,7 @@ export interface HttpGateway {
   /** The largest request body, in bytes. */
   readonly bodyLimit: number
   readonly json: JsonCodecs
+  readonly streams: StreamSettings
   jsonOptions (method: ServedMethod): JsonOptions
   timeoutPolicy (method: ServedMethod): TimeoutPolicy
   /** False from the beginning of a shutdown to the next startup. */

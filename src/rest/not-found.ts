@@ -1,5 +1,6 @@
 /** What Fastify answers with 404: a path without an RPC, or an RPC by another HTTP method. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { MethodKind } from '../schema/service.ts'
 import { status } from '../status.ts'
 import type { HttpGateway } from './gateway.ts'
 import { sendStatus } from './reply.ts'
@@ -16,16 +17,21 @@ export function notFoundHandler (gateway: HttpGateway, routes: ReadonlyMap<strin
     if (route === undefined) {
       return sendStatus(gateway, { code: status.NOT_FOUND, details: `No RPC answers ${request.method} ${path}.` }, request, reply, 404)
     }
-    reply.header('allow', allowedMethods(route.gateway.httpMethods).join(', '))
-    if (request.method === 'OPTIONS') {
-      reply.code(204).send()
-      return
-    }
-    sendStatus(route.gateway, { code: status.UNIMPLEMENTED, details: `Method ${request.method} not allowed.` }, request, reply, 405)
+    refuseMethod(route, request, reply)
   }
 }
 
-/** Fastify answers HEAD wherever it answers GET. */
-function allowedMethods (methods: readonly string[]): string[] {
-  return [...methods, ...methods.includes('GET') ? ['HEAD'] : [], 'OPTIONS'].sort()
+/** Answers an HTTP method that the route does not take: 405, or what OPTIONS asks for. */
+export function refuseMethod ({ gateway, method }: Pick<MountedRoute, 'gateway' | 'method'>, request: FastifyRequest, reply: FastifyReply): void {
+  reply.header('allow', allowedMethods(gateway.httpMethods, method.method.kind).join(', '))
+  if (request.method === 'OPTIONS') {
+    reply.code(204).send()
+    return
+  }
+  sendStatus(gateway, { code: status.UNIMPLEMENTED, details: `Method ${request.method} not allowed.` }, request, reply, 405)
+}
+
+/** Fastify answers HEAD wherever it answers GET, unless that is a stream. */
+function allowedMethods (methods: readonly string[], kind: MethodKind): string[] {
+  return [...methods, ...methods.includes('GET') && kind === 'unary' ? ['HEAD'] : [], 'OPTIONS'].sort()
 }

@@ -17,6 +17,12 @@ const JSON_TEXT: ReadonlySet<string> = new Set(['.google.protobuf.Struct', '.goo
 
 class QueryError extends Error {}
 
+/** What follows the `?` of a URL; empty when nothing does. */
+export function queryOf (url: string): string {
+  const start = url.indexOf('?')
+  return start === -1 ? '' : url.slice(start + 1)
+}
+
 /**
  * @param query what follows the `?` of the URL
  * @throws GrpcError INVALID_ARGUMENT, with a violation for each parameter that fits no field

@@ -7,7 +7,7 @@ import { requestIdOf } from './request-id.ts'
 
 export function sendError (gateway: HttpGateway, error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   if (reply.sent) return
-  const { ending, http } = describe(gateway, error, request)
+  const { ending, http } = endingOf(gateway, error, request)
   sendStatus(gateway, ending, request, reply, http)
 }
 
@@ -20,7 +20,8 @@ export function sendStatus (gateway: HttpGateway, ending: Status, request: Fasti
   reply.code(code).header('x-request-id', requestIdOf(request)).header('content-type', contentType).send(body)
 }
 
-function describe (gateway: HttpGateway, error: unknown, request: FastifyRequest): { ending: Status, http?: number } {
+/** The status of what went wrong outside of handlers and interceptors, and the HTTP status where that says more. */
+export function endingOf (gateway: HttpGateway, error: unknown, request: FastifyRequest): { ending: Status, http?: number } {
   const { code, statusCode, message } = error as Partial<FastifyError>
   if (code === 'FST_ERR_HANDLER_TIMEOUT') return { ending: { code: status.DEADLINE_EXCEEDED, details: 'Deadline exceeded' } }
   // 500 is what errors get that nobody gave a status, so that their messages are not meant for clients.

@@ -1,16 +1,12 @@
 /** The routes by convention: `POST {path}/{service}/{method}` in lower case, and `POST {path}/{package.Service}/{Method}`. */
-import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 'fastify'
-import { allowedTimeout, timeoutOfHeaders } from '../call/deadline.ts'
-import { intercept, methodDescriptor } from '../call/interceptors.ts'
-import { Invocation } from '../call/invocation.ts'
+import type { FastifyInstance, HTTPMethods } from 'fastify'
 import type { ServedMethod } from '../call/served-service.ts'
-import { configurationErrors, GrpcError } from '../errors.ts'
-import type { MethodKind } from '../schema/service.ts'
-import { status } from '../status.ts'
-import { UnaryHttpCall, type UnaryRoute } from './call.ts'
-import { isDisconnected } from './disconnect.ts'
+import { configurationErrors } from '../errors.ts'
 import type { HttpGateway } from './gateway.ts'
-import { requestReader } from './request.ts'
+import { routeHandler, type HttpMethod } from './handlers.ts'
+import { refuseMethod } from './not-found.ts'
+import { webSocketOptions } from './websocket/route.ts'
+import { hasWebSockets } from './websocket/socket.ts'
 
 /** One way to call a method over HTTP. */
 export interface ConventionRoute {
@@ -51,63 +47,34 @@ export function nameOf ({ method, owner }: ConventionRoute): string {
   return `${method.method.fullName} of ${owner}`
 }
 
-/** @param url the part of the template that follows the prefix of the scope */
-export function registerRoute (scope: FastifyInstance, { gateway, method, template }: MountedRoute, url: string): void {
+/**
+ * Adds a route to a scope, for WebSockets too where the app serves them.
+ *
+ * @param url the part of the template that follows the prefix of the scope
+ * @param http the method of the route, made once for all its routes
+ */
+export function registerRoute (scope: FastifyInstance, { gateway, method, template }: MountedRoute, url: string, http: HttpMethod): void {
   const { path: rpc, kind } = method.method
-  scope.route({
-    method: gateway.httpMethods as HTTPMethods[],
+  const handler = routeHandler(http, template)
+  const common = {
     url,
     bodyLimit: gateway.bodyLimit,
     config: { grpc: { rpc, kind } },
-    handler: kind === 'unary' ? unaryHandler(gateway, method, template) : streamHandler(method)
+    // Fastify answers HEAD by running the handler of GET, which would begin a stream.
+    ...(kind === 'unary' ? {} : { exposeHeadRoute: false })
+  }
+  const methods = gateway.httpMethods as HTTPMethods[]
+  if (!hasWebSockets(scope)) {
+    scope.route({ ...common, method: methods, handler })
+    return
+  }
+  const takesGet = methods.includes('GET')
+  scope.route({ ...common, method: methods.filter(name => name !== 'GET'), handler })
+  scope.route({
+    ...common,
+    ...(takesGet ? {} : { exposeHeadRoute: false }),
+    method: 'GET',
+    handler: takesGet ? handler : (request, reply) => refuseMethod({ gateway, method }, request, reply),
+    ...webSocketOptions(scope, http, template)
   })
-}
-
-type RouteHandler = (request: FastifyRequest, reply: FastifyReply) => void
-
-function unaryHandler (gateway: HttpGateway, method: ServedMethod, template: string): RouteHandler {
-  const { requestType, responseType, path: rpc } = method.method
-  const { requestDeserialize, requestSerialize, responseDeserialize, responseSerialize } = method.definition
-  const jsonOptions = gateway.jsonOptions(method)
-  const timeoutPolicy = gateway.timeoutPolicy(method)
-  const { interceptors, headers } = gateway
-  const descriptor = methodDescriptor(method.definition)
-  const route: UnaryRoute = {
-    gateway,
-    template,
-    rpc,
-    readRequest: requestReader(requestType, gateway.json.reader({ type: requestType, deserialize: requestDeserialize, serialize: requestSerialize }, jsonOptions), jsonOptions),
-    write: gateway.json.writer({ type: responseType, deserialize: responseDeserialize, serialize: responseSerialize }, jsonOptions)
-  }
-
-  return (request, reply) => {
-    if (isDisconnected(request, reply)) return
-    if (!gateway.acceptsCalls()) throw new GrpcError(status.UNAVAILABLE, 'The server is shutting down')
-    const { rawHeaders, headers: known } = request.raw
-    headers.check(rawHeaders)
-    const asked = timeoutOfHeaders(known['grpc-timeout'] as string | undefined, known['x-request-timeout-seconds'] as string | undefined)
-    const call = new UnaryHttpCall(route, request, reply, allowedTimeout(asked, timeoutPolicy))
-    if (interceptors.length > 0) {
-      const intercepted = intercept(interceptors, descriptor, call)
-      return intercepted.start(new Invocation(method, intercepted, call))
-    }
-    const message = call.readMessage()
-    if (message === undefined || call.isOver) return
-    const invocation = new Invocation(method, call, call, () => call.receiveMetadata())
-    call.listen(invocation)
-    invocation.receive(message)
-  }
-}
-
-const KIND_NAMES: Readonly<Record<Exclude<MethodKind, 'unary'>, string>> = {
-  serverStreaming: 'server-streaming',
-  clientStreaming: 'client-streaming',
-  bidiStreaming: 'bidirectional streaming'
-}
-
-function streamHandler ({ method }: ServedMethod): RouteHandler {
-  const kind = KIND_NAMES[method.kind as Exclude<MethodKind, 'unary'>]
-  return () => {
-    throw new GrpcError(status.UNIMPLEMENTED, `${method.fullName} is a ${kind} RPC, which HTTP does not serve. Call it over gRPC`)
-  }
 }

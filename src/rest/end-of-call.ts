@@ -1,0 +1,49 @@
+/** How a call has ended, for forms that tell of it after the messages. */
+import type { Metadata } from '@grpc/grpc-js'
+import { DETAILS_KEY } from '../call/error-status.ts'
+import type { MetadataPosition } from '../call/headers.ts'
+import type { Status } from '../call/invocation.ts'
+import { status, statusName } from '../status.ts'
+import type { HttpError } from './error-body.ts'
+import type { HttpGateway } from './gateway.ts'
+
+export interface EndOfCall {
+  /** Unless the code is OK. */
+  readonly error: HttpError | undefined
+  /** A JSON object of code, status name and trailing metadata: `{"code":0,"status":"OK","trailers":{}}`. */
+  readonly object: string
+}
+
+export function endOfCall (gateway: HttpGateway, ending: Status): EndOfCall {
+  const { code, metadata } = ending
+  return {
+    error: code === status.OK ? undefined : gateway.writeError(ending),
+    object: JSON.stringify({ code, status: statusName(code), trailers: listed(gateway, metadata, 'trailing') })
+  }
+}
+
+/** Metadata as JSON: under the names that it has as headers, the values of each key in a list. */
+export function listed ({ headers }: HttpGateway, metadata: Metadata | null | undefined, position: MetadataPosition): Record<string, string[]> {
+  const lists: Record<string, string[]> = {}
+  if (metadata != null) headers.toHeaders(metadata, position, (name, value) => { lists[name] = [value].flat() })
+  return lists
+}
+
+/**
+ * The end of a call as HTTP trailers, by the names of gRPC.
+ *
+ * @see https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#responses
+ */
+export function httpTrailers ({ headers }: HttpGateway, { code, details, metadata }: Status): Record<string, string> {
+  const trailers: Record<string, string> = { 'grpc-status': String(code) }
+  if (code !== status.OK) trailers['grpc-message'] = percentEncoded(String(details))
+  if (metadata == null) return trailers
+  const errorDetails = metadata.get(DETAILS_KEY)[0]
+  if (errorDetails instanceof Uint8Array) trailers[DETAILS_KEY] = Buffer.from(errorDetails).toString('base64')
+  headers.toHeaders(metadata, 'trailing', (name, value) => { trailers[name] = [value].flat().join(', ') })
+  return trailers
+}
+
+function percentEncoded (text: string): string {
+  return text.toWellFormed().replace(/[^ -$&-~]+/g, encodeURIComponent)
+}

@@ -1,0 +1,58 @@
+/** What every call has that began with an HTTP request, whatever carries its messages from then on. */
+import type { Metadata } from '@grpc/grpc-js'
+import type { FastifyRequest } from 'fastify'
+import type { Exchange, HttpContext, Protocol } from '../call/context.ts'
+import type { Logger } from '../call/logger.ts'
+import { ServerCall } from '../call/server-call.ts'
+import type { HttpGateway } from './gateway.ts'
+import { requestIdOf } from './request-id.ts'
+
+/** What is known of the route before any request. */
+export interface HttpRoute {
+  readonly gateway: HttpGateway
+  readonly template: string
+  /** The path of the RPC. */
+  readonly rpc: string
+}
+
+export abstract class HttpCall extends ServerCall implements Exchange {
+  abstract readonly protocol: Protocol
+  protected readonly route: HttpRoute
+  protected readonly request: FastifyRequest
+  protected knownRequestId: string | undefined = undefined
+
+  constructor (route: HttpRoute, request: FastifyRequest, timeout: number | undefined) {
+    super(request.raw.socket, timeout)
+    this.route = route
+    this.request = request
+  }
+
+  get http (): HttpContext {
+    const { method, raw } = this.request
+    return { method, template: this.route.template, url: raw.url!, rawHeaders: raw.rawHeaders }
+  }
+
+  get log (): Logger {
+    return this.route.gateway.logger ?? this.request.log
+  }
+
+  requestId (): string {
+    this.knownRequestId ??= requestIdOf(this.request)
+    return this.knownRequestId
+  }
+
+  getHost (): string {
+    return this.request.host
+  }
+
+  receiveMetadata (): Metadata {
+    return this.route.gateway.headers.toMetadata(this.request.raw.rawHeaders)
+  }
+
+  /** Ends the call because its request is wrong. */
+  abstract refuse (error: unknown): void
+
+  protected override report (error: unknown, message: string): void {
+    this.log.error({ err: error, rpc: this.route.rpc, requestId: this.requestId() }, message)
+  }
+}

@@ -1,0 +1,100 @@
+/** The forms in which a stream of messages goes out, by the media type that the client accepts. */
+import type { EndOfCall } from '../end-of-call.ts'
+
+export interface StreamFormat {
+  /** As it is answered. */
+  readonly contentType: string
+  /** What else the response needs to come through as a stream. */
+  readonly headers: Readonly<Record<string, string>>
+  /** The form of one response. */
+  open (lastEventId: string | undefined): StreamFraming
+}
+
+export interface StreamFraming {
+  /** What comes before the first message. */
+  readonly begin: string
+  /** @param json the text of a message, on one line */
+  message (json: string): string
+  /** What keeps a quiet connection open; undefined when the form has no such thing. */
+  readonly heartbeat?: string
+  /** What comes after the last message; undefined when the form can tell of no error, so that it has to be cut off. */
+  end (end: EndOfCall): string | undefined
+}
+
+/** Proxies must not hold a stream back: nginx obeys this. */
+const UNBUFFERED = { 'x-accel-buffering': 'no' }
+
+/**
+ * One JSON message a line, and an error as the last: `{"error":{…}}`.
+ *
+ * @param wrap what a line holds of a message
+ */
+function lines (contentType: string, wrap: Wrapper): StreamFormat {
+  const framing: StreamFraming = {
+    begin: '',
+    message: json => `${wrap(json)}\n`,
+    end: ({ error }) => error === undefined ? '' : `{"error":${error.object}}\n`
+  }
+  return { contentType, headers: UNBUFFERED, open: () => framing }
+}
+
+type Wrapper = (json: string) => string
+
+const bare: Wrapper = json => json
+const inEnvelope: Wrapper = json => `{"result":${json}}`
+
+/** A JSON array. Without envelopes its elements are messages alone, so that after an error it stays without an end. */
+function array (wrap: Wrapper): StreamFormat {
+  return {
+    contentType: 'application/json; charset=utf-8',
+    headers: UNBUFFERED,
+    open () {
+      let separator = ''
+      const element = (json: string): string => {
+        const text = separator + json
+        separator = ','
+        return text
+      }
+      return {
+        begin: '[',
+        message: json => element(wrap(json)),
+        end: ({ error }) => error === undefined ? ']' : wrap === bare ? undefined : `${element(`{"error":${error.object}}`)}]`
+      }
+    }
+  }
+}
+
+/**
+ * Server-sent events: a message each, then `event: error` where there is one, then `event: end`. Their ids count on
+ * from that of the last event which the client has got.
+ *
+ * @see https://html.spec.whatwg.org/multipage/server-sent-events.html
+ */
+const eventStream: StreamFormat = {
+  contentType: 'text/event-stream; charset=utf-8',
+  headers: { ...UNBUFFERED, 'cache-control': 'no-store' },
+  open (lastEventId) {
+    let id = lastEventId !== undefined && /^\d{1,15}$/.test(lastEventId) ? Number(lastEventId) : 0
+    return {
+      begin: '',
+      message: json => `id: ${++id}\ndata: ${json}\n\n`,
+      heartbeat: ':\n\n',
+      end: ({ error, object }) => `${error === undefined ? '' : `event: error\ndata: ${error.body}\n\n`}event: end\ndata: ${object}\n\n`
+    }
+  }
+}
+
+/**
+ * The formats by media type; the first one is the default.
+ *
+ * @param envelopes whether messages are wrapped, as `{"result":…}`, so that they cannot be mistaken for an error
+ */
+export function streamFormats (envelopes: boolean): ReadonlyMap<string, StreamFormat> {
+  const wrap = envelopes ? inEnvelope : bare
+  return new Map([
+    ['application/x-ndjson', lines('application/x-ndjson', wrap)],
+    ['application/jsonl', lines('application/jsonl', wrap)],
+    ['application/json', array(wrap)],
+    ['text/event-stream', eventStream]
+  ])
+}

@@ -1,0 +1,34 @@
+/** Whether the client of a WebSocket is still there: it is pinged, and has to be heard of now and then. */
+import type { StreamSettings } from '../gateway.ts'
+import type { WebSocket } from './socket.ts'
+
+export class Heartbeat {
+  readonly #timers: NodeJS.Timeout[] = []
+  #lastHeard = Date.now()
+
+  /** @param onGone the client is taken for gone, and its socket has been destroyed */
+  constructor (socket: WebSocket, { heartbeatMs, idleMs }: StreamSettings, onGone: () => void) {
+    const hear = (): void => this.hear()
+    socket.on('pong', hear)
+    socket.on('ping', hear)
+    if (heartbeatMs > 0) this.#timers.push(setInterval(() => socket.ping(), heartbeatMs))
+    if (idleMs > 0) {
+      this.#timers.push(setInterval(() => {
+        // A socket that is paused, because the handler is slow, hears nothing.
+        if (socket.isPaused) this.hear()
+        if (Date.now() - this.#lastHeard < idleMs) return
+        socket.terminate()
+        onGone()
+      }, Math.max(1, idleMs / 4)))
+    }
+  }
+
+  /** Something has come from the client. */
+  hear (): void {
+    this.#lastHeard = Date.now()
+  }
+
+  stop (): void {
+    for (const timer of this.#timers) clearInterval(timer)
+  }
+}

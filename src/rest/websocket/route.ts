@@ -1,0 +1,32 @@
+/** WebSockets on the routes of a gateway, where @fastify/websocket is registered with the app. */
+import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify'
+import { badRequest } from '../../errors.ts'
+import type { HttpMethod } from '../handlers.ts'
+import type { HttpRoute } from '../http-call.ts'
+import { WebSocketCall } from './call.ts'
+import { frameCodecs } from './codec.ts'
+import { ownSocket, type WebSocketRouteOptions } from './socket.ts'
+import { isServable } from './upgrade.ts'
+
+/** What a GET route needs to take WebSockets too. */
+export function webSocketOptions (scope: FastifyInstance, http: HttpMethod, template: string): WebSocketRouteOptions & Pick<RouteOptions, 'preHandler'> {
+  const { gateway, method: { method: { path: rpc }, requestStream } } = http
+  const route: HttpRoute = { gateway, template, rpc }
+  const codecs = frameCodecs(http)
+  const timeouts = new WeakMap<FastifyRequest, { timeout: number | undefined }>()
+
+  return {
+    /** What is refused here still has an HTTP status. */
+    async preHandler (request) {
+      if ((request as { ws?: boolean }).ws !== true) return
+      const offered = request.headers['sec-websocket-protocol']
+      if (!isServable(offered)) throw badRequest([{ field: 'sec-websocket-protocol', description: `the header must offer json or proto, not ${offered}` }])
+      timeouts.set(request, { timeout: http.admit(request) })
+    },
+    wsHandler (socket, request) {
+      ownSocket(scope, socket)
+      const codec = codecs.get(socket.protocol) ?? codecs.get('json')!
+      http.start(new WebSocketCall(route, { codec, requestStream }, request, socket, timeouts.get(request)!.timeout))
+    }
+  }
+}

@@ -1,0 +1,56 @@
+/** The part of the WebSockets of `ws`, which @fastify/websocket gives its handlers, that calls need. */
+import type { EventEmitter } from 'node:events'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { configurationErrors } from '../../errors.ts'
+
+export interface WebSocket extends EventEmitter {
+  readonly readyState: number
+  /** The subprotocol that was agreed on; empty for none. */
+  readonly protocol: string
+  /** Bytes that wait to be written. */
+  readonly bufferedAmount: number
+  readonly isPaused: boolean
+  send (data: string | Uint8Array, options: { binary: boolean }, callback?: () => void): void
+  close (code: number, reason: string): void
+  terminate (): void
+  ping (): void
+  pause (): void
+  resume (): void
+}
+
+/** `readyState` of a socket on which frames can be sent. */
+export const OPEN = 1
+
+/** What @fastify/websocket adds to the options of a route. */
+export interface WebSocketRouteOptions {
+  readonly wsHandler: (socket: WebSocket, request: FastifyRequest) => void
+}
+
+/**
+ * Registers @fastify/websocket. Without it, `app.ready()` fails with FGG_ERR_WEBSOCKET.
+ *
+ * @param maxPayload the most bytes of a message; a client that sends more is cut off
+ */
+export function registerWebSockets (app: FastifyInstance, maxPayload: number): void {
+  const plugin = import('@fastify/websocket').catch(cause => {
+    throw Object.assign(new configurationErrors.FGG_ERR_WEBSOCKET(), { cause })
+  })
+  app.register(plugin, { options: { maxPayload } })
+}
+
+interface WebSocketServer {
+  readonly clients: Set<WebSocket>
+}
+
+/** Whether @fastify/websocket is registered with the app. */
+export function hasWebSockets (app: FastifyInstance): boolean {
+  return app.hasDecorator('websocketServer')
+}
+
+/**
+ * Takes a socket out of those that @fastify/websocket closes, without a status, as soon as the app begins to close:
+ * the gateway ends its calls itself.
+ */
+export function ownSocket (app: FastifyInstance, socket: WebSocket): void {
+  (app as unknown as { websocketServer: WebSocketServer }).websocketServer.clients.delete(socket)
+}
