@@ -1,12 +1,15 @@
 /** The acceptance cases of model-serving systems and of the gRPC tutorial, by their ids. */
-import { Metadata, status as codes } from '@grpc/grpc-js'
+import { Metadata, status as codes, type ClientWritableStream } from '@grpc/grpc-js'
 import Fastify from 'fastify'
-import t from 'tap'
-import { GrpcGateway, GrpcError, implement, loadProto, registerGrpcHttpRoutes, status, type CallContext, type ServiceRegistrar } from '../src/index.ts'
+import t, { type Test } from 'tap'
+import {
+  GrpcGateway, GrpcError, implement, loadProto, registerGrpcHttpRoutes, status, type BidiStreamingMethod, type CallContext, type ClientStreamingMethod,
+  type GatewayOptions, type ServerStreamingMethod, type ServiceRegistrar, type UnaryMethod
+} from '../src/index.ts'
 import { RouteGuide, RouteGuideService } from '../examples/route-guide/service.ts'
 import { features } from '../examples/route-guide/geography.ts'
 import { GreeterService as HelloService, Greeter as Hello } from '../examples/helloworld.ts'
-import { Greeter, Kinds, grpcClient, serve, sleep, until } from './serving.ts'
+import { callOverHttp, Greeter, grpcClient, Kinds, recordingLogger, serve, sleep, until, type HttpCallOptions, type MethodStreams, type Outcome } from './serving.ts'
 
 class GreeterService {
   async SayHello ({ name }: { name: string }, context: CallContext): Promise<{ message: string }> {
@@ -198,6 +201,225 @@ t.test('A22 a route tells its RPC, from which documents are made', async t => {
   await app.close()
 })
 
+/** Runs a case over gRPC and over HTTP, against a service of its own each time. */
+function overBoth (name: string, options: (t: Test) => GatewayOptions, run: (t: Test, call: UserDefinedCall) => Promise<void>): void {
+  t.test(name, async t => {
+    await t.test('over gRPC', async t => {
+      const { client } = await serve(t, options(t))
+      const { call } = client(UserDefinedService)
+      await run(t, async (method, requests, { headers = {}, signal } = {}) => await call(method, requests as object[], { metadata: Metadata.fromHttp2Headers(headers), ...(signal === undefined ? {} : { signal }) }))
+    })
+    await t.test('over HTTP', async t => {
+      const { url } = await serve(t, options(t))
+      await run(t, async (method, requests, options) => await callOverHttp(`${url}/grpc/userdefinedservice/${method.toLowerCase()}`, UserDefinedService[method], requests, options))
+    })
+  })
+}
+
+interface UserDefinedMessage { name: string, foo: string, num: string }
+interface UserDefinedResponse { greeting: string, numX2: string | number }
+type Response = Partial<UserDefinedResponse>
+
+interface UserDefinedDefinition {
+  Call: UnaryMethod<UserDefinedMessage, Response>
+  Streaming: ServerStreamingMethod<UserDefinedMessage, Response>
+  ClientStreaming: ClientStreamingMethod<UserDefinedMessage, Response>
+  BidiStreaming: BidiStreamingMethod<UserDefinedMessage, Response>
+}
+
+const { UserDefinedService } = loadProto<{ UserDefinedService: UserDefinedDefinition }>(new URL('fixtures/user_defined.proto', import.meta.url))
+const USER_DEFINED_KINDS = ['Call', 'Streaming', 'ClientStreaming', 'BidiStreaming'] as const
+type UserDefinedCall = (method: typeof USER_DEFINED_KINDS[number], requests: object | object[], options?: HttpCallOptions) => Promise<Outcome>
+
+const userDefined = implement(UserDefinedService, {
+  async * Streaming ({ name, foo, num }) {
+    for (let i = 0; i < 10; i++) yield { greeting: `${i}: Hello ${name} from ${foo}`, numX2: Number(num) * 2 + i }
+  },
+  async ClientStreaming (messages) {
+    let [count, sum] = [0, 0]
+    for await (const { num } of messages) {
+      count++
+      sum += Number(num)
+    }
+    return { greeting: `Received ${count} messages`, numX2: sum * 2 }
+  },
+  async * BidiStreaming (messages) {
+    for await (const { name, num } of messages) yield { greeting: `Hello ${name}`, numX2: Number(num) * 2 }
+  }
+})
+
+overBoth('B3 ten messages stream in order', () => ({ services: [userDefined] }), async (t, call) => {
+  const { code, messages } = await call('Streaming', { name: 'foo', foo: 'bar', num: 30 })
+  t.equal(code, codes.OK)
+  t.same(messages, Array.from({ length: 10 }, (_, i) => ({ greeting: `${i}: Hello foo from bar`, numX2: String(60 + i) })))
+})
+
+overBoth('B8 a code that the handler sets ends the call, with its trailers, after what it has sent', () => ({
+  services: [implement(UserDefinedService, {
+    Call (_request, context) { loseData(context) },
+    async * Streaming (_request, context) {
+      yield { greeting: 'first' }
+      loseData(context)
+    }
+  })]
+}), async (t, call) => {
+  for (const [method, messages] of [['Call', []], ['Streaming', [{ greeting: 'first' }]]] as const) {
+    const outcome = await call(method, {})
+    t.match(outcome, { code: codes.DATA_LOSS, details: 'lost' }, method)
+    t.match(outcome.messages, messages)
+    t.same(outcome.trailers.get('foo'), ['bar'])
+    t.same(outcome.trailers.get('num'), ['0'])
+  }
+})
+
+function loseData (context: CallContext): void {
+  context.setCode(status.DATA_LOSS)
+  context.setDetails('lost')
+  context.trailers.set('foo', 'bar')
+  context.trailers.set('num', '0')
+}
+
+overBoth('B10 a throw is INTERNAL with its message where that is wanted, on all kinds, and trailers still come', () => ({
+  errors: { expose: 'message' },
+  logger: recordingLogger(),
+  services: [implement(UserDefinedService, Object.fromEntries(USER_DEFINED_KINDS.map(kind => [kind, (_request: unknown, context: CallContext) => {
+    context.trailers.set('request_id', '123')
+    throw new Error(`test error in ${kind}`)
+  }])))]
+}), async (t, call) => {
+  for (const kind of USER_DEFINED_KINDS) {
+    const outcome = await call(kind, [{}])
+    t.match(outcome, { code: codes.INTERNAL, details: `test error in ${kind}` })
+    t.same(outcome.trailers.get('request_id'), ['123'])
+  }
+})
+
+overBoth('B11 the deadline of the gateway ends all kinds, blocked before or after the first message', () => ({
+  timeout: { max: 100 },
+  services: [implement(UserDefinedService, {
+    Call: async () => await new Promise(() => {}),
+    ClientStreaming: async () => await new Promise(() => {}),
+    async * Streaming () {
+      yield { greeting: 'first' }
+      await new Promise(() => {})
+    },
+    async * BidiStreaming (messages) {
+      for await (const { name } of messages) yield { greeting: name }
+      await new Promise(() => {})
+    }
+  })]
+}), async (t, call) => {
+  const sent = { Call: [], ClientStreaming: [], Streaming: [{ greeting: 'first' }], BidiStreaming: [{ greeting: 'a' }] }
+  for (const kind of USER_DEFINED_KINDS) {
+    const outcome = await call(kind, [{ name: 'a' }])
+    t.match(outcome, { code: codes.DEADLINE_EXCEEDED, details: /timed out after 0\.1s\.$/ }, kind)
+    t.match(outcome.messages, sent[kind])
+  }
+})
+
+/** Of one test: what handlers have seen of the end of their calls. */
+const endings = new Map<Test, string[]>()
+
+overBoth('B12 a client that cancels aborts the signal of every kind', t => {
+  const seen: string[] = []
+  endings.set(t, seen)
+  const watch = async (kind: string, { signal }: CallContext): Promise<void> => {
+    seen.push(`${kind} started`)
+    await new Promise<void>(resolve => signal.addEventListener('abort', () => resolve()))
+    seen.push(`${kind} aborted`)
+  }
+  return {
+    services: [implement(UserDefinedService, {
+      Call: async (_request, context) => await watch('Call', context),
+      ClientStreaming: async (_messages, context) => await watch('ClientStreaming', context),
+      async * Streaming (_request, context) {
+        yield {}
+        await watch('Streaming', context)
+      },
+      async * BidiStreaming (_messages, context) {
+        yield {}
+        await watch('BidiStreaming', context)
+      }
+    })]
+  }
+}, async (t, call) => {
+  const seen = endings.get(t)!
+  for (const kind of USER_DEFINED_KINDS) {
+    const abort = new AbortController()
+    const outcome = call(kind, [{}], { signal: abort.signal })
+    await until(() => seen.includes(`${kind} started`), `the start of ${kind}`)
+    abort.abort()
+    t.equal((await outcome).code, codes.CANCELLED)
+    await until(() => seen.includes(`${kind} aborted`), `the abort of ${kind}`)
+  }
+})
+
+overBoth('B14 messages of a client stream are counted, none at all too', () => ({ services: [userDefined] }), async (t, call) => {
+  const five = [1, 2, 3, 4, 5].map(num => ({ num }))
+  t.same((await call('ClientStreaming', five)).messages, [{ greeting: 'Received 5 messages', numX2: '30' }])
+  t.match(await call('ClientStreaming', []), { code: codes.OK, messages: [{ greeting: 'Received 0 messages' }] })
+})
+
+overBoth('B15 a bidirectional stream answers each message, and none with none', () => ({ services: [userDefined] }), async (t, call) => {
+  const users = [0, 1, 2].map(i => ({ name: `user_${i}`, num: 10 * i }))
+  t.match(await call('BidiStreaming', users), {
+    code: codes.OK,
+    messages: [{ greeting: 'Hello user_0' }, { greeting: 'Hello user_1', numX2: '20' }, { greeting: 'Hello user_2', numX2: '40' }]
+  })
+  t.match(await call('BidiStreaming', []), { code: codes.OK, messages: [] })
+})
+
+overBoth('B16 a handler that takes its time gets every message, in order', () => ({
+  services: [implement(UserDefinedService, {
+    async * BidiStreaming (messages) {
+      for await (const { name } of messages) {
+        await sleep(50)
+        yield { greeting: name }
+      }
+    }
+  })]
+}), async (t, call) => {
+  const names = Array.from({ length: 20 }, (_, i) => `message ${i}`)
+  const { messages } = await call('BidiStreaming', names.map(name => ({ name })))
+  t.same(messages.map(message => (message as Response).greeting), names)
+})
+
+t.test('B17 a client that fails in the middle of its stream leaves nothing behind', async t => {
+  const seen: string[] = []
+  const service = implement(UserDefinedService, {
+    async ClientStreaming (messages) {
+      try {
+        for await (const { name } of messages) seen.push(name)
+        return { greeting: 'whole' }
+      } catch (error) {
+        seen.push((error as Error).message)
+        throw error
+      } finally {
+        seen.push('cleaned up')
+      }
+    }
+  })
+  const { client, url } = await serve(t, { services: [service] })
+  const expected = ['a', 'The client cancelled the call', 'cleaned up']
+
+  const raw = client(UserDefinedService).raw as unknown as { ClientStreaming (callback: () => void): ClientWritableStream<object> }
+  const stream = raw.ClientStreaming(() => {}).on('error', () => {})
+  stream.write({ name: 'a' })
+  await until(() => seen.length === 1, 'the first message over gRPC')
+  stream.cancel()
+  await until(() => seen.length === 3, 'the end over gRPC')
+  t.same(seen.splice(0), expected)
+
+  async function * failing (): AsyncIterable<object> {
+    yield { name: 'a' }
+    await until(() => seen.length === 1, 'the first message over HTTP')
+    throw new Error('The client failed')
+  }
+  t.match(await callOverHttp(`${url}/grpc/userdefinedservice/clientstreaming`, UserDefinedService.ClientStreaming, failing()), { details: 'The client failed' })
+  await until(() => seen.length === 3, 'the end over HTTP')
+  t.same(seen, expected)
+})
+
 t.test('E1 SayHello and SayHelloAgain', async t => {
   const { client } = await serve(t, { services: [HelloService] })
   const hello = client(Hello)
@@ -238,6 +460,23 @@ t.test('E2–E5 RouteGuide', async t => {
     ])
     t.same(messages.map(reply => (reply as { message: string }).message), ['First message', 'Third message'])
   })
+})
+
+t.test('E8 each of E2–E5 over HTTP', async t => {
+  const { url } = await serve(t, { services: [RouteGuideService] })
+  const call = (method: keyof typeof RouteGuide & string, requests: object | object[]): Promise<Outcome> =>
+    callOverHttp(`${url}/grpc/routeguideservice/${method.toLowerCase()}`, RouteGuide[method] as MethodStreams, requests)
+  const points = features.map(({ location }) => location!)
+  const note = (message: string, latitude: number, longitude: number): object => ({ message, location: { latitude, longitude } })
+
+  t.match(await call('GetFeature', { latitude: 409146138, longitude: -746188906 }), { messages: [{ name: 'Berkshire Valley Management Area Trail, Jefferson, NJ, USA' }] })
+  const { messages } = await call('ListFeatures', { lo: { latitude: 400000000, longitude: -750000000 }, hi: { latitude: 420000000, longitude: -730000000 } })
+  t.equal(messages.length, 100)
+  t.equal(messages.filter(feature => (feature as { name?: string }).name !== undefined).length, 64)
+  t.match(await call('RecordRoute', points.slice(0, 3)), { messages: [{ pointCount: 3, featureCount: 3, distance: 92589 }] })
+  t.match(await call('RouteChat', [
+    note('First message', 0, 0), note('Second message', 0, 1), note('Third message', 1, 0), note('Fourth message', 0, 0), note('Fifth message', 1, 0)
+  ]), { code: codes.OK, messages: [{ message: 'First message' }, { message: 'Third message' }] })
 })
 
 t.test('E6 a deadline ends a blocked call and aborts its signal', async t => {

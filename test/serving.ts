@@ -1,5 +1,6 @@
 /** What tests serve with and call with: real sockets on free ports, closed when the test ends. */
-import { makeClientConstructor, credentials as grpcCredentials, Metadata, type ChannelCredentials, type Client, type ClientDuplexStream, type ServiceDefinition, type ServiceError, type StatusObject } from '@grpc/grpc-js'
+import { request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http'
+import { makeClientConstructor, credentials as grpcCredentials, Metadata, status as codes, type ChannelCredentials, type Client, type ClientDuplexStream, type ServiceDefinition, type ServiceError, type StatusObject } from '@grpc/grpc-js'
 import Fastify, { type FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import { GrpcGateway, loadProto, registerGrpcHttpRoutes, type CallContext, type GatewayOptions, type Logger, type UnaryMethod, type ServerStreamingMethod, type ClientStreamingMethod, type BidiStreamingMethod } from '../src/index.ts'
@@ -148,6 +149,65 @@ export function grpcClient (definition: object, address: string, credentials: Ch
       return outcome
     }
   }
+}
+
+/**
+ * Calls any kind of method over HTTP, with the outcome of a gRPC call: requests and responses that stream are NDJSON.
+ * Fields are named as in JSON.
+ *
+ * @param requests an async iterable that throws destroys the connection
+ */
+export async function callOverHttp (url: string, { requestStream, responseStream }: MethodStreams, requests: object | object[] | AsyncIterable<object>, { headers = {}, signal }: HttpCallOptions = {}): Promise<Outcome> {
+  const request = httpRequest(url, {
+    method: 'POST',
+    headers: { te: 'trailers', 'content-type': requestStream ? 'application/x-ndjson' : 'application/json', ...headers },
+    ...(signal === undefined ? {} : { signal })
+  })
+  const failure = new Promise<Outcome>(resolve => request.once('error', error => resolve(failed(codes.CANCELLED, error.message))))
+  const outcome = new Promise<Outcome>(resolve => request.once('response', response => { resolve(outcomeOf(response, responseStream)) }))
+  sendLines(request, Array.isArray(requests) || Symbol.asyncIterator in requests ? requests : [requests])
+  return await Promise.race([failure, outcome])
+}
+
+export interface MethodStreams { requestStream: boolean, responseStream: boolean }
+
+export interface HttpCallOptions { headers?: Record<string, string>, signal?: AbortSignal }
+
+async function sendLines (request: ClientRequest, messages: Iterable<object> | AsyncIterable<object>): Promise<void> {
+  try {
+    for await (const message of messages) request.write(`${JSON.stringify(message)}\n`)
+    request.end()
+  } catch (error) {
+    request.destroy(error as Error)
+  }
+}
+
+function failed (code: number, details: string): Outcome {
+  return { messages: [], code, details, metadata: new Metadata(), trailers: new Metadata() }
+}
+
+async function outcomeOf (response: IncomingMessage, isStream: boolean): Promise<Outcome> {
+  const outcome = failed(codes.OK, 'OK')
+  let text = ''
+  try {
+    for await (const chunk of response.setEncoding('utf8')) text += chunk
+  } catch (error) {
+    return failed(codes.CANCELLED, (error as Error).message)
+  }
+  for (const [name, value] of Object.entries({ ...response.headers, ...response.trailers })) {
+    const { key } = /^grpc-trailer-(?<key>.+)$/.exec(name)?.groups ?? {}
+    if (key === undefined) outcome.metadata.set(name, String(value))
+    else outcome.trailers.set(key, String(value))
+  }
+  if (response.statusCode !== 200) return { ...outcome, ...statusOf(JSON.parse(text)) }
+  if (!isStream) return { ...outcome, messages: [JSON.parse(text)] }
+  const lines = text.split('\n').slice(0, -1).map(line => JSON.parse(line))
+  const { error } = lines.at(-1) ?? {}
+  return error === undefined ? { ...outcome, messages: lines } : { ...outcome, messages: lines.slice(0, -1), ...statusOf(error) }
+}
+
+function statusOf ({ code, detail }: { code: number, detail: string }): Pick<Outcome, 'code' | 'details'> {
+  return { code, details: detail }
 }
 
 /** A logger that keeps what it is told. */

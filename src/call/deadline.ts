@@ -4,6 +4,7 @@
  * @see https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#requests
  */
 import { badRequest } from '../errors.ts'
+import { status } from '../status.ts'
 
 /** Milliseconds; 0 stands for none. */
 export interface TimeoutPolicy {
@@ -47,6 +48,11 @@ export function allowedTimeout (asked: number | undefined, policy: TimeoutPolicy
   const wanted = asked ?? (positive(policy.default))
   const max = positive(policy.max)
   return max !== undefined && (wanted === undefined || wanted > max) ? max : wanted
+}
+
+/** The status of a call whose deadline has passed. @param timeout what it was given, in milliseconds */
+export function deadlineExceeded (timeout: number): { code: status, details: string } {
+  return { code: status.DEADLINE_EXCEEDED, details: `Deadline exceeded: the call timed out after ${timeout / 1000}s.` }
 }
 
 function positive (ms: number | undefined): number | undefined {

@@ -12,7 +12,7 @@ import { Metadata, type ServerInterceptingCallInterface } from '@grpc/grpc-js'
 import { GrpcError } from '../errors.ts'
 import { status } from '../status.ts'
 import type { AuthContext } from './context.ts'
-import { LONGEST_TIMER } from './deadline.ts'
+import { deadlineExceeded, LONGEST_TIMER } from './deadline.ts'
 import type { CallListener, Status } from './invocation.ts'
 
 type ConnectionInfo = ReturnType<ServerInterceptingCallInterface['getConnectionInfo']>
@@ -36,7 +36,7 @@ export abstract class ServerCall implements ServerInterceptingCallInterface {
     this.#socket = socket
     if (timeout === undefined) return
     this.#deadline = Date.now() + timeout
-    if (timeout <= LONGEST_TIMER) this.#timer = setTimeout(() => this.#expire(), timeout)
+    if (timeout <= LONGEST_TIMER) this.#timer = setTimeout(() => this.sendStatus(deadlineExceeded(timeout)), timeout)
   }
 
   /** The request's metadata. */
@@ -118,10 +118,6 @@ export abstract class ServerCall implements ServerInterceptingCallInterface {
   /** The client is gone. */
   cancel (): void {
     if (!this.#over) this.#finish()
-  }
-
-  #expire (): void {
-    this.sendStatus({ code: status.DEADLINE_EXCEEDED, details: 'Deadline exceeded' })
   }
 
   /** As in grpc-js, listeners hear of every end, on the next tick; but for those that know of it and are done. */

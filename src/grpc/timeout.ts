@@ -1,8 +1,7 @@
 /** The gateway's default and longest deadline for calls over gRPC, whose own deadline grpc-js enforces. */
 import { ServerInterceptingCall, type Deadline, type ServerInterceptingCallInterface, type ServerInterceptor } from '@grpc/grpc-js'
-import { allowedTimeout, LONGEST_TIMER, type TimeoutPolicy } from '../call/deadline.ts'
+import { allowedTimeout, deadlineExceeded, LONGEST_TIMER, type TimeoutPolicy } from '../call/deadline.ts'
 import type { CallListener } from '../call/invocation.ts'
-import { status } from '../status.ts'
 
 export function limitsTime (policy: TimeoutPolicy): boolean {
   return policy.default !== undefined || policy.max !== undefined
@@ -31,7 +30,7 @@ class CallWithDeadline extends ServerInterceptingCall {
 
   override start (listener: CallListener): void {
     if (this.#timeout <= LONGEST_TIMER) {
-      this.#timer = setTimeout(() => this.sendStatus({ code: status.DEADLINE_EXCEEDED, details: 'Deadline exceeded' }), this.#timeout)
+      this.#timer = setTimeout(() => this.sendStatus(deadlineExceeded(this.#timeout)), this.#timeout)
     }
     super.start({
       onReceiveMetadata: metadata => listener.onReceiveMetadata(metadata),
