@@ -99,7 +99,7 @@ function mount (app: FastifyInstance, gateway: HttpGateway, basePath: string, cl
   gateway.mounted(mounted, app.server)
   if (hasWebSockets(app) && !claimed.takesUpgrades) {
     claimed.takesUpgrades = true
-    prepareUpgrades(app.server, path => claimed.routes.has(path))
+    prepareUpgrades(app, path => claimed.routes.has(path))
   }
   if (mounted.length === 0) return
 

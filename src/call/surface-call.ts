@@ -70,6 +70,11 @@ function Surface<T extends Base<EventEmitter>> (Emitter: T) {
       this[kInvocation].fail(error, undefined, given)
     }
 
+    /** Whether all requests have come and the handler has not read all of them yet: those it may still read. */
+    hasUnread (): boolean {
+      return false
+    }
+
     /** grpc-js says `cancelled` at the end of every call, answered or not. */
     onOver (): void {
       this.cancelled = true
@@ -89,6 +94,8 @@ type SurfaceOf<T> = T & InstanceType<ReturnType<typeof Surface<Base<EventEmitter
 /** Request messages are read from the call. */
 function Reading<T extends Base<SurfaceOf<Readable>>> (Stream: T) {
   return class extends Stream {
+    #isWhole = false
+
     override _read (): void {
       this[kInvocation].call.startRead()
     }
@@ -98,12 +105,17 @@ function Reading<T extends Base<SurfaceOf<Readable>>> (Stream: T) {
     }
 
     onEnd (): void {
+      this.#isWhole = true
       this.push(null)
+    }
+
+    override hasUnread (): boolean {
+      return this.#isWhole && !this.readableEnded
     }
 
     override onOver (): void {
       super.onOver()
-      this.destroy()
+      if (!this.hasUnread()) this.destroy()
     }
   }
 }
@@ -142,7 +154,7 @@ function Writing<T extends Base<SurfaceOf<Writable>>> (Stream: T) {
 
     override onOver (): void {
       super.onOver()
-      this.destroy()
+      if (!this.hasUnread()) this.destroy()
     }
 
     #finish (): void {

@@ -37,7 +37,8 @@ export class HttpMethod {
     this.gateway = gateway
     this.method = method
     this.reader = gateway.json.reader({ type: requestType, deserialize: requestDeserialize, serialize: requestSerialize }, options)
-    this.writer = gateway.json.writer({ type: responseType, deserialize: responseDeserialize, serialize: responseSerialize }, options)
+    // A message of a stream has to stay on one line.
+    this.writer = gateway.json.writer({ type: responseType, deserialize: responseDeserialize, serialize: responseSerialize }, method.definition.responseStream ? { ...options, space: 0 } : options)
     this.#timeoutPolicy = gateway.timeoutPolicy(method)
     this.#descriptor = methodDescriptor(method.definition)
   }

@@ -50,6 +50,10 @@ export class JsonSplitter implements MessageSplitter {
     this.#limit = limit
   }
 
+  get isEmpty (): boolean {
+    return this.#given === this.#messages.length && this.#error === undefined
+  }
+
   push (chunk: Buffer): void {
     if (this.#error !== undefined) return
     try {

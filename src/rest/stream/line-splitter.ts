@@ -24,6 +24,10 @@ export class LineSplitter implements MessageSplitter {
     this.#limit = limit
   }
 
+  get isEmpty (): boolean {
+    return this.#at >= this.#lines.length && this.#error === undefined
+  }
+
   push (chunk: Buffer): void {
     if (this.#error !== undefined) return
     const end = chunk.lastIndexOf(NEWLINE)
@@ -85,5 +89,5 @@ export class LineSplitter implements MessageSplitter {
 
 /** Lines may end in CR LF. */
 function isBlank (line: string): boolean {
-  return line.length === 0 || (line.charCodeAt(0) <= 0x20 && line.trim() === '')
+  return line.length === 0 || (line.charCodeAt(0) <= 0x20 && /^[ \t\r]*$/.test(line))
 }

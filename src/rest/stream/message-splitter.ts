@@ -2,6 +2,8 @@
 import { HttpStatusError } from '../http-status-error.ts'
 
 export interface MessageSplitter {
+  /** Whether nothing is left to be given, unless more bytes come: neither a message nor what is wrong. */
+  readonly isEmpty: boolean
   /** Takes the next bytes. */
   push (chunk: Buffer): void
   /** There are no more bytes. */

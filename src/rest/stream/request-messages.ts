@@ -1,22 +1,17 @@
 /** The messages of a request body, read while it arrives and no faster than they are wanted. */
+import { Readable } from 'node:stream'
 import type { FastifyRequest } from 'fastify'
 import type protobuf from 'protobufjs'
 import { GrpcError } from '../../errors.ts'
 import type { JsonReader } from '../../json/codec.ts'
 import type { JsonReadOptions } from '../../json/options.ts'
 import { HttpStatusError } from '../http-status-error.ts'
+import { MessagePump, type MessageReceiver, type MessageSource } from '../message-pump.ts'
 import { jsonStreamKind } from '../media-type.ts'
 import { JsonSplitter } from './json-splitter.ts'
 import { LineSplitter } from './line-splitter.ts'
 import type { MessageSplitter } from './message-splitter.ts'
 import { queryBinder, type QueryBinder } from '../query-binder.ts'
-
-export interface MessageReceiver {
-  onMessage (message: unknown): void
-  onEnd (): void
-  /** The body is wrong. Nothing follows. */
-  onError (error: unknown): void
-}
 
 export interface RequestStreamOptions {
   readonly type: protobuf.Type
@@ -35,49 +30,59 @@ export function requestStreamReader ({ type, reader, json, messageBytes }: Reque
   }
 }
 
-export class RequestMessages {
+export class RequestMessages implements MessageSource {
   /** Undefined for a request without body. */
   readonly #body: NodeJS.ReadableStream | undefined
   readonly #isGone: () => boolean
   readonly #splitter: MessageSplitter
   readonly #reader: JsonReader
   readonly #query: QueryBinder
-  readonly #receiver: MessageReceiver
+  readonly #pump: MessagePump
   #started = false
-  /** How many messages have been asked for. */
-  #wanted = 0
   #given = 0
-  #isDelivering = false
   /** Whether all bytes have come. */
   #isComplete = false
-  #isOver = false
 
   constructor ({ body, raw }: FastifyRequest, splitter: MessageSplitter, reader: JsonReader, query: QueryBinder, receiver: MessageReceiver) {
-    this.#body = typeof (body as Partial<NodeJS.ReadableStream> | undefined)?.pipe === 'function' ? body as NodeJS.ReadableStream : undefined
+    this.#body = body === undefined || body === null ? undefined : streamOf(body)
     this.#isGone = () => raw.destroyed || raw.socket.destroyed
     this.#splitter = splitter
     this.#reader = reader
     this.#query = query
-    this.#receiver = receiver
+    this.#pump = new MessagePump(this, receiver)
+  }
+
+  get isComplete (): boolean {
+    return this.#isComplete
   }
 
   /** Gives the next message, or the end, to the receiver: now, or when it has come. */
   read (): void {
-    if (this.#isOver) return
-    this.#wanted++
     if (!this.#started) this.#start()
-    if (!this.#isDelivering) this.#deliver()
+    this.#pump.read()
   }
 
   /** Nothing more is wanted: what still comes is dropped. */
   stop (): void {
-    if (this.#isOver) return
-    this.#isOver = true
+    this.#pump.stop()
     const body = this.#body
     if (body === undefined || !this.#started) return
     body.removeListener('data', this.#onData)
     body.removeListener('end', this.#onEnd)
     if (!this.#isComplete) body.resume()
+  }
+
+  next (): unknown {
+    const text = this.#splitter.next()
+    const isFirst = this.#given === 0
+    if (this.#splitter.isEmpty && !this.#isComplete) this.#body!.resume()
+    if (text === undefined && !(isFirst && this.#isComplete && this.#query.hasFields)) return undefined
+    this.#given++
+    try {
+      return this.#reader.fromText(isFirst ? this.#query.bind(text ?? '{}') : text!)
+    } catch (error) {
+      throw numbered(error, this.#given)
+    }
   }
 
   #start (): void {
@@ -95,61 +100,27 @@ export class RequestMessages {
   readonly #onData = (chunk: Buffer | string): void => {
     this.#body!.pause()
     this.#splitter.push(typeof chunk === 'string' ? Buffer.from(chunk) : chunk)
-    this.#deliver()
+    // Bytes of half a message do not wait until that is wanted, so that it is noticed when the client goes away.
+    if (this.#splitter.isEmpty) this.#body!.resume()
+    this.#pump.advance()
   }
 
   readonly #onEnd = (): void => {
     this.#isComplete = true
     this.#splitter.end()
-    this.#deliver()
+    this.#pump.advance()
   }
 
   readonly #onError = (error: Error & { statusCode?: number }): void => {
     // Clients that are gone cancel their calls.
-    if (!this.#isOver && !this.#isGone()) this.#fail(new HttpStatusError(error.statusCode ?? 400, error.message))
+    if (!this.#isGone()) this.#pump.fail(new HttpStatusError(error.statusCode ?? 400, error.message))
   }
+}
 
-  /** A message that is delivered may ask for the next one at once, which must not nest ever deeper. */
-  #deliver (): void {
-    this.#isDelivering = true
-    while (this.#wanted > 0 && !this.#isOver) {
-      let message
-      try {
-        message = this.#next()
-      } catch (error) {
-        this.#fail(error)
-        break
-      }
-      if (message !== undefined) {
-        this.#wanted--
-        this.#receiver.onMessage(message)
-      } else if (this.#isComplete) {
-        this.#isOver = true
-        this.#receiver.onEnd()
-      } else {
-        this.#body!.resume()
-        break
-      }
-    }
-    this.#isDelivering = false
-  }
-
-  #next (): unknown {
-    const text = this.#splitter.next()
-    const first = this.#given === 0
-    if (text === undefined && !(first && this.#isComplete && this.#query.hasFields)) return undefined
-    this.#given++
-    try {
-      return this.#reader.fromText(first ? this.#query.bind(text ?? '{}') : text!)
-    } catch (error) {
-      throw numbered(error, this.#given)
-    }
-  }
-
-  #fail (error: unknown): void {
-    this.stop()
-    this.#receiver.onError(error)
-  }
+/** @param body what came, or what a hook has put in its place */
+function streamOf (body: unknown): NodeJS.ReadableStream {
+  if (typeof (body as Partial<NodeJS.ReadableStream>).pipe === 'function') return body as NodeJS.ReadableStream
+  return Readable.from([typeof body === 'string' || body instanceof Uint8Array ? Buffer.from(body as string) : Buffer.from(JSON.stringify(body))])
 }
 
 /** Says which message is wrong. */

@@ -75,6 +75,8 @@ export class StreamReplyCall extends ReplyCall {
     if (this.#takesTrailers()) reply.header('trailer', 'grpc-status, grpc-message')
     if (this.#framing.begin !== '') output.add(this.#framing.begin)
     reply.send(output)
+    // A hook may have sent something else.
+    reply.raw.once('close', () => this.cancel())
     this.#beat()
     return output
   }

@@ -2,6 +2,8 @@
  * What frames hold. Messages are frames of one kind, text for JSON and binary for protobuf. Frames of the other kind
  * control the call: an empty one ends the requests, those of the server tell of headers and of the end.
  */
+import { GrpcError } from '../../errors.ts'
+import { status } from '../../status.ts'
 import type { HttpMethod } from '../handlers.ts'
 import { queryOf, queryToJson } from '../query.ts'
 import { queryBinder } from '../query-binder.ts'
@@ -59,7 +61,12 @@ function protobufFrames ({ method: { method: { requestType }, definition }, read
       return {
         hasFields: query !== '',
         read (frame = Buffer.alloc(0), isFirst) {
-          return requestDeserialize(isFirst && query !== '' ? Buffer.concat([bytesOfQuery(), frame]) : frame)
+          const bytes = isFirst && query !== '' ? Buffer.concat([bytesOfQuery(), frame]) : frame
+          try {
+            return requestDeserialize(bytes)
+          } catch (cause) {
+            throw new GrpcError(status.INVALID_ARGUMENT, `The frame is no ${requestType.fullName.slice(1)}`, { cause })
+          }
         }
       }
     },

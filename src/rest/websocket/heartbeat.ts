@@ -8,24 +8,17 @@ export class Heartbeat {
 
   /** @param onGone the client is taken for gone, and its socket has been destroyed */
   constructor (socket: WebSocket, { heartbeatMs, idleMs }: StreamSettings, onGone: () => void) {
-    const hear = (): void => this.hear()
-    socket.on('pong', hear)
-    socket.on('ping', hear)
+    for (const event of ['message', 'ping', 'pong']) socket.on(event, () => { this.#lastHeard = Date.now() })
     if (heartbeatMs > 0) this.#timers.push(setInterval(() => socket.ping(), heartbeatMs))
     if (idleMs > 0) {
       this.#timers.push(setInterval(() => {
         // A socket that is paused, because the handler is slow, hears nothing.
-        if (socket.isPaused) this.hear()
+        if (socket.isPaused) this.#lastHeard = Date.now()
         if (Date.now() - this.#lastHeard < idleMs) return
         socket.terminate()
         onGone()
       }, Math.max(1, idleMs / 4)))
     }
-  }
-
-  /** Something has come from the client. */
-  hear (): void {
-    this.#lastHeard = Date.now()
   }
 
   stop (): void {

@@ -2,8 +2,7 @@
 import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify'
 import { badRequest } from '../../errors.ts'
 import type { HttpMethod } from '../handlers.ts'
-import type { HttpRoute } from '../http-call.ts'
-import { WebSocketCall } from './call.ts'
+import { WebSocketCall, type WebSocketRoute } from './call.ts'
 import { frameCodecs } from './codec.ts'
 import { ownSocket, type WebSocketRouteOptions } from './socket.ts'
 import { isServable } from './upgrade.ts'
@@ -11,7 +10,7 @@ import { isServable } from './upgrade.ts'
 /** What a GET route needs to take WebSockets too. */
 export function webSocketOptions (scope: FastifyInstance, http: HttpMethod, template: string): WebSocketRouteOptions & Pick<RouteOptions, 'preHandler'> {
   const { gateway, method: { method: { path: rpc }, requestStream } } = http
-  const route: HttpRoute = { gateway, template, rpc }
+  const route: WebSocketRoute = { gateway, template, rpc, requestStream }
   const codecs = frameCodecs(http)
   const timeouts = new WeakMap<FastifyRequest, { timeout: number | undefined }>()
 
@@ -26,7 +25,7 @@ export function webSocketOptions (scope: FastifyInstance, http: HttpMethod, temp
     wsHandler (socket, request) {
       ownSocket(scope, socket)
       const codec = codecs.get(socket.protocol) ?? codecs.get('json')!
-      http.start(new WebSocketCall(route, { codec, requestStream }, request, socket, timeouts.get(request)!.timeout))
+      http.start(new WebSocketCall(route, codec, request, socket, timeouts.get(request)!.timeout))
     }
   }
 }

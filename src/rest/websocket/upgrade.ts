@@ -2,8 +2,9 @@
  * The subprotocols that a client offers, sorted out before Fastify sees the request. Browsers can set no header of a
  * WebSocket but this one, so that it may carry a token: `new WebSocket(url, ['json', 'bearer.' + token])`.
  */
-import type { IncomingMessage, Server } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
+import type { FastifyInstance } from 'fastify'
 
 const SUBPROTOCOLS: ReadonlySet<string> = new Set(['json', 'proto'])
 const TOKEN = /^bearer\.(.+)$/i
@@ -14,14 +15,18 @@ const TOKEN = /^bearer\.(.+)$/i
  *
  * @param isServed whether the path of a URL is a route of a gateway
  */
-export function prepareUpgrades (server: Server, isServed: (path: string) => boolean): void {
-  server.prependListener('upgrade', (request: IncomingMessage, socket: Duplex) => {
+export function prepareUpgrades (app: FastifyInstance, isServed: (path: string) => boolean): void {
+  app.server.prependListener('upgrade', prepare)
+  // From then on @fastify/websocket takes none, and Node.js answers those that nobody listens for.
+  app.addHook('preClose', async () => { app.server.removeListener('upgrade', prepare) })
+
+  function prepare (request: IncomingMessage, socket: Duplex): void {
     if (!isServed(request.url!.replace(/[?#].*$/s, ''))) return
     // Of an upgrade that @fastify/websocket injects.
     request.rawHeaders ??= Object.entries(request.headers).flatMap(([name, value]) => [name, String(value)])
     request.socket ??= socket as IncomingMessage['socket']
     sortOut(request)
-  })
+  }
 }
 
 function sortOut ({ headers, rawHeaders }: IncomingMessage): void {

@@ -1,0 +1,87 @@
+/** The messages of a request stream, given one by one as they are asked for. */
+
+export interface MessageReceiver {
+  onMessage (message: unknown): void
+  onEnd (): void
+  /** What came is no message. Nothing follows. */
+  onError (error: unknown): void
+}
+
+/** What has arrived of a request stream. It sees to it that no more arrives than can be kept. */
+export interface MessageSource {
+  /** Whether nothing more will arrive. */
+  readonly isComplete: boolean
+  /**
+   * Takes the next message; undefined when there is none so far.
+   *
+   * @throws what is wrong with it
+   */
+  next (): unknown
+}
+
+export class MessagePump {
+  readonly #source: MessageSource
+  readonly #receiver: MessageReceiver
+  #wanted = 0
+  #isDelivering = false
+  #isOver = false
+
+  constructor (source: MessageSource, receiver: MessageReceiver) {
+    this.#source = source
+    this.#receiver = receiver
+  }
+
+  /** Whether the end, or an error, has been told, or `stop` called. */
+  get isOver (): boolean {
+    return this.#isOver
+  }
+
+  /** One more message is wanted, or the end. */
+  read (): void {
+    this.#wanted++
+    this.advance()
+  }
+
+  /** Something has arrived: gives what is wanted. */
+  advance (): void {
+    // A message that is given may ask for the next one at once, which must not nest ever deeper.
+    if (this.#isDelivering) return
+    this.#isDelivering = true
+    while (this.#wanted > 0 && !this.#isOver) {
+      let message
+      try {
+        message = this.#source.next()
+      } catch (error) {
+        this.fail(error)
+        break
+      }
+      if (message !== undefined) {
+        this.#wanted--
+        this.#receiver.onMessage(message)
+      } else if (this.#source.isComplete) {
+        this.end()
+      } else {
+        break
+      }
+    }
+    this.#isDelivering = false
+  }
+
+  /** Tells of the end, wanted or not. */
+  end (): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#receiver.onEnd()
+  }
+
+  fail (error: unknown): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#receiver.onError(error)
+  }
+
+  /** Nothing more is wanted. */
+  stop (): void {
+    this.#isOver = true
+  }
+}
