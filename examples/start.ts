@@ -11,11 +11,19 @@ closeOnSignal(app)
 console.log(`gRPC ${gateway.address}`)
 console.log(`HTTP ${urlOf(app)}\n`)
 for (const { httpMethods, url, rpc, kind } of gateway.routes()) {
-  console.log(`${httpMethods.join(',').padEnd(5)} ${url.padEnd(48)} ${rpc}${kind === 'unary' ? '' : ` (${kind}: gRPC only)`}`)
+  console.log(`${httpMethods.join(',').padEnd(5)} ${url.padEnd(48)} ${rpc}${kind === 'unary' ? '' : ` (${kind})`}`)
 }
+
+const greeter = `${urlOf(app)}/api/v1/grpc/greeterservice`
+const guide = `${urlOf(app)}/api/v1/grpc/routeguideservice`
+const json = "-H 'content-type: application/json'"
+const ndjson = "-H 'content-type: application/x-ndjson'"
 console.log(`
 Try:
-  curl ${urlOf(app)}/api/v1/grpc/greeterservice/sayhello -H 'content-type: application/json' -d '{"name":"World"}'
-  curl ${urlOf(app)}/api/v1/grpc/routeguideservice/getfeature -H 'content-type: application/json' -d '{"latitude":409146138,"longitude":-746188906}'
+  curl ${greeter}/sayhello ${json} -d '{"name":"World"}'
+  curl ${guide}/getfeature ${json} -d '{"latitude":409146138,"longitude":-746188906}'
+  curl -N ${guide}/listfeatures ${json} -d '{"lo":{"latitude":400000000,"longitude":-750000000},"hi":{"latitude":420000000,"longitude":-730000000}}'
+  printf '{"latitude":%d,"longitude":%d}\\n' 407838351 -746143763 408122808 -743999179 413628156 -749015468 | curl ${guide}/recordroute ${ndjson} --data-binary @-
+  printf '{"message":"%s message","location":{"latitude":%d,"longitude":%d}}\\n' First 0 0 Second 0 1 Third 1 0 Fourth 0 0 Fifth 1 0 | curl -N -T . -X POST ${guide}/routechat ${ndjson}
 
 Ctrl-C ends it.`)

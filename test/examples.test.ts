@@ -1,56 +1,37 @@
 /** Every example, run as a user runs it, and called over both protocols. */
-import { spawn, type ChildProcess } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { credentials, loadPackageDefinition, status as codes, type GrpcObject, type ServiceClientConstructor } from '@grpc/grpc-js'
 import { loadSync } from '@grpc/proto-loader'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { Greeter } from '../examples/helloworld.ts'
 import { RouteGuide } from '../examples/route-guide/service.ts'
+import { endsOnSigterm, example, run } from './example-process.ts'
 import { fetchReply, grpcClient } from './serving.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
-interface Running { output: string, grpc: string, http: string, child: ChildProcess, ended: Promise<number | null> }
-
-/** Starts a command on free ports and waits until it says where it listens. */
-async function run (t: Test, command: string[], ready = /HTTP \S+\n/): Promise<Running> {
-  const child = spawn(command[0]!, command.slice(1), { cwd: root, env: { ...process.env, GRPC_PORT: '0', HTTP_PORT: '0' }, stdio: ['ignore', 'pipe', 'pipe'] })
-  let output = ''
-  const ended = new Promise<number | null>(resolve => child.once('exit', resolve))
-  t.teardown(async () => {
-    child.kill('SIGKILL')
-    await ended
-  })
-  await new Promise<void>((resolve, reject) => {
-    const listen = (chunk: Buffer): void => {
-      output += chunk.toString()
-      if (ready.test(output)) resolve()
-    }
-    child.stdout.on('data', listen)
-    child.stderr.on('data', listen)
-    child.once('exit', code => reject(new Error(`${command.join(' ')} ended with ${code}: ${output}`)))
-  })
-  return { output, child, ended, grpc: /gRPC (\S+)/.exec(output)![1]!, http: /HTTP (\S+)/.exec(output)![1]! }
-}
-
-const example = (file: string): string[] => [process.execPath, '--import', 'tsx', join('examples', file)]
 const json = { 'content-type': 'application/json' }
 const post = async (url: string, body: object = {}, headers = {}) => await fetchReply(url, { method: 'POST', body: JSON.stringify(body), headers: { ...json, ...headers } })
-
-async function endsOnSigterm (t: Test, { child, ended }: Running): Promise<void> {
-  child.kill('SIGTERM')
-  t.equal(await ended, 0, 'SIGTERM ends it in order')
-}
 
 t.test('npm start serves both services, and its curl lines work', async t => {
   const running = await run(t, example('start.ts'), /Ctrl-C/)
   t.match(running.output, /POST {2}\/api\/v1\/grpc\/greeterservice\/sayhello +\/helloworld\.Greeter\/SayHello/)
-  const curls = [...running.output.matchAll(/curl (\S+) -H 'content-type: application\/json' -d '(.+)'/g)]
-  t.equal(curls.length, 2)
-  const replies = await Promise.all(curls.map(([, url, body]) => fetchReply(url!, { method: 'POST', body: body!, headers: json })))
-  t.match(replies.map(({ json }) => json), [{ message: 'Hello, World!' }, { name: 'Berkshire Valley Management Area Trail, Jefferson, NJ, USA' }])
+  const replies = []
+  for (const [, line] of running.output.matchAll(/^ {2}((?:curl|printf) .+)$/gm)) {
+    const { stdout } = await promisify(execFile)('bash', ['-c', line!], { timeout: 20_000 })
+    replies.push(stdout.trimEnd().split('\n').map(text => JSON.parse(text)))
+  }
+  const [hello, feature, listed, summary, chat] = replies
+  t.equal(replies.length, 5)
+  t.same(hello, [{ message: 'Hello, World!' }])
+  t.match(feature, [{ name: 'Berkshire Valley Management Area Trail, Jefferson, NJ, USA' }])
+  t.same([listed!.length, listed!.filter(({ name }) => name !== undefined).length], [100, 64])
+  t.match(summary, [{ pointCount: 3, featureCount: 3, distance: 92589 }])
+  t.same(chat!.map(({ message }) => message), ['First message', 'Third message'])
 
   const guide = grpcClient(RouteGuide, running.grpc)
   t.match(await guide.call('ListFeatures', { lo: { latitude: 400000000, longitude: -750000000 }, hi: { latitude: 420000000, longitude: -730000000 } }), { code: codes.OK, messages: { length: 100 } })
