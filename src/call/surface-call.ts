@@ -125,10 +125,13 @@ function Writing<T extends Base<SurfaceOf<Writable>>> (Stream: T) {
   return class extends Stream {
     #failure: { error: unknown, given: boolean } | undefined
     #trailers: Metadata | undefined
+    #written: (() => void) | undefined
 
     override _write (message: unknown, _encoding: string, callback: () => void): void {
+      this.#written = callback
+      if (!this[kInvocation].isOpen) return this.#goOn()
       try {
-        this[kInvocation].send(message, callback)
+        this[kInvocation].send(message, () => this.#goOn())
       } catch (error) {
         this[kInvocation].fail(error)
       }
@@ -154,7 +157,14 @@ function Writing<T extends Base<SurfaceOf<Writable>>> (Stream: T) {
 
     override onOver (): void {
       super.onOver()
-      if (!this.hasUnread()) this.destroy()
+      if (this.hasUnread()) this.#goOn()
+      else this.destroy()
+    }
+
+    #goOn (): void {
+      const written = this.#written
+      this.#written = undefined
+      written?.()
     }
 
     #finish (): void {

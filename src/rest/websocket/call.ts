@@ -19,6 +19,12 @@ import { OPEN, type WebSocket } from './socket.ts'
 /** With this many bytes waiting to be written, the handler has to wait too. */
 const MOST_WAITING = 16 * 1024
 
+/** How long a handler may read what came before a socket was closed in order, in milliseconds. */
+const LONGEST_READING_MS = 60_000
+
+/** How long a client that has been sent everything may take to answer the close of its socket, in milliseconds. */
+const LONGEST_CLOSING_MS = 2000
+
 const NORMAL_CLOSURE = 1000
 const NO_CODE = 1005
 const INTERNAL_ERROR = 1011
@@ -38,6 +44,7 @@ export class WebSocketCall extends HttpCall {
   readonly #requests: FrameRequests
   readonly #heartbeat: Heartbeat
   #isCorked = false
+  #lastWords: NodeJS.Timeout | undefined
 
   constructor (route: WebSocketRoute, codec: FrameCodec, request: FastifyRequest, socket: WebSocket, timeout: number | undefined) {
     super(route, request, timeout)
@@ -69,8 +76,9 @@ export class WebSocketCall extends HttpCall {
 
   #onClose (code: number): void {
     const isOrderly = code === NORMAL_CLOSURE || code === NO_CODE
-    if (isOrderly && !this.#requests.isOver) this.#requests.end()
-    else this.cancel()
+    if (!isOrderly || this.#requests.isOver) return this.cancel()
+    this.#lastWords = setTimeout(() => this.cancel(), LONGEST_READING_MS)
+    this.#requests.end()
   }
 
   protected override writeMetadata (metadata: Metadata): void {
@@ -82,7 +90,11 @@ export class WebSocketCall extends HttpCall {
   }
 
   protected override writeMessage (serialized: string | Uint8Array, done: () => void): void {
-    if (this.#socket.readyState !== OPEN) return this.cancel()
+    if (this.#socket.readyState !== OPEN) {
+      if (this.#requests.isOver) this.cancel()
+      else setImmediate(done)
+      return
+    }
     this.#cork()
     if (this.#socket.bufferedAmount < MOST_WAITING) {
       this.#socket.send(serialized, { binary: this.#codec.binary })
@@ -96,7 +108,9 @@ export class WebSocketCall extends HttpCall {
   protected override writeStatus (ending: Status): void {
     const { error, object } = endOfCall(this.route.gateway, ending)
     this.#cork()
-    this.#control(error === undefined ? JSON.parse(object) : { ...JSON.parse(object), error: JSON.parse(error.object) })
+    this.#control(error === undefined ? JSON.parse(object) : { ...JSON.parse(object), error: JSON.parse(error.object) }, () => {
+      setTimeout(() => this.#socket.terminate(), LONGEST_CLOSING_MS).unref()
+    })
     this.#socket.close(ending.code === status.OK ? NORMAL_CLOSURE : FIRST_PRIVATE_CODE + ending.code, cut(String(ending.details)))
   }
 
@@ -107,10 +121,11 @@ export class WebSocketCall extends HttpCall {
   protected override released (): void {
     this.#requests.stop()
     this.#heartbeat.stop()
+    clearTimeout(this.#lastWords)
   }
 
-  #control (object: object): void {
-    if (this.#socket.readyState === OPEN) this.#socket.send(JSON.stringify(object), { binary: !this.#codec.binary })
+  #control (object: object, written?: () => void): void {
+    if (this.#socket.readyState === OPEN) this.#socket.send(JSON.stringify(object), { binary: !this.#codec.binary }, written)
   }
 
   /** What is written in one tick goes out at once. */

@@ -50,8 +50,8 @@ export class FrameRequests implements MessageSource {
   /** No more frames will come. Those that are here are still given. */
   end (): void {
     this.#isComplete = true
-    if (this.#frames.length === 0) this.#pump.end()
-    else this.#pump.advance()
+    if (this.#hasNext()) this.#pump.advance()
+    else this.#pump.end()
   }
 
   /** Nothing more is wanted: what still comes is dropped. */
@@ -64,12 +64,15 @@ export class FrameRequests implements MessageSource {
 
   next (): unknown {
     const { reader } = this.#options
+    const hasNext = this.#hasNext()
     const frame = this.#frames.shift()
-    const isFirst = this.#given === 0
     if (this.#frames.length === 0) this.#socket.resume()
-    if (frame === undefined && !(isFirst && this.#isComplete && reader.hasFields)) return undefined
-    this.#given++
-    return reader.read(frame, isFirst)
+    return hasNext ? reader.read(frame, this.#given++ === 0) : undefined
+  }
+
+  /** Without any frame, the query may be a message. */
+  #hasNext (): boolean {
+    return this.#frames.length > 0 || (this.#isComplete && this.#given === 0 && this.#options.reader.hasFields)
   }
 
   #receive (frame: Buffer, isBinary: boolean): void {

@@ -10,7 +10,7 @@ export interface WebSocket extends EventEmitter {
   /** Bytes that wait to be written. */
   readonly bufferedAmount: number
   readonly isPaused: boolean
-  send (data: string | Uint8Array, options: { binary: boolean }, callback?: () => void): void
+  send (data: string | Uint8Array, options: { binary: boolean }, callback?: (() => void) | undefined): void
   close (code: number, reason: string): void
   terminate (): void
   ping (): void
