@@ -13,7 +13,7 @@ import type { Pinning } from './pinning.ts'
 import type { Target } from './target.ts'
 
 export interface Outcome {
-  readonly requests: number
+  readonly count: number
   readonly perSecond: number
 }
 
@@ -31,7 +31,7 @@ const wrk: LoadProgram = {
   ],
   outcome: output => /Non-2xx|Socket errors/.test(output)
     ? undefined
-    : { requests: numberIn(output, /(\d+) requests in/), perSecond: numberIn(output, /Requests\/sec:\s+([\d.]+)/) }
+    : { count: numberIn(output, /(\d+) requests in/), perSecond: numberIn(output, /Requests\/sec:\s+([\d.]+)/) }
 }
 
 const h2load: LoadProgram = {
@@ -41,7 +41,7 @@ const h2load: LoadProgram = {
     '-H', 'content-type: application/grpc', '-H', 'te: trailers', url
   ],
   outcome: output => / 0 failed, 0 errored, 0 timeout/.test(output)
-    ? { requests: numberIn(output, /(\d+) succeeded/), perSecond: numberIn(output, /([\d.]+) req\/s/) }
+    ? { count: numberIn(output, /(\d+) succeeded/), perSecond: numberIn(output, /([\d.]+) req\/s/) }
     : undefined
 }
 
@@ -53,7 +53,7 @@ const autocannon: LoadProgram = {
   ],
   outcome (output) {
     const { requests, duration, errors, non2xx } = JSON.parse(output)
-    return errors + non2xx > 0 ? undefined : { requests: requests.total, perSecond: requests.total / duration }
+    return errors + non2xx > 0 ? undefined : { count: requests.total, perSecond: requests.total / duration }
   }
 }
 
@@ -64,7 +64,7 @@ const nodeHttp2: LoadProgram = {
   ],
   outcome (output) {
     const { requests, seconds } = JSON.parse(output)
-    return { requests, perSecond: requests / seconds }
+    return { count: requests, perSecond: requests / seconds }
   }
 }
 
@@ -91,7 +91,7 @@ export async function load (protocol: Protocol, { url, body }: Target, seconds: 
     const [command, ...args] = [...pinning?.load ?? [], ...program.commandLine(url, bodyFile, seconds)]
     const { stdout } = await promisify(execFile)(command!, args, { env: { ...process.env, BODY_FILE: bodyFile } })
     const outcome = program.outcome(stdout)
-    if (!(outcome !== undefined && outcome.requests > 0)) throw new Error(`Requests to ${url} failed:\n${stdout}`)
+    if (!(outcome !== undefined && outcome.count > 0)) throw new Error(`Requests to ${url} failed:\n${stdout}`)
     return outcome
   } finally {
     rmSync(directory, { recursive: true })

@@ -13,3 +13,8 @@ export function findPinning (): Pinning | undefined {
   const works = [server, load].every(([command, ...args]) => spawnSync(command!, [...args, 'true']).status === 0)
   return works ? { server, load } : undefined
 }
+
+/** Moves this process to the core of the load. */
+export function moveToLoad ({ load: [command, ...args] }: Pinning): void {
+  spawnSync(command!, ['-a', '-p', ...args, String(process.pid)])
+}

@@ -46,7 +46,7 @@ function methodOf (message: Message) {
 const PREFIX = 5
 
 /** A gRPC message on the wire: not compressed, its length, its bytes. */
-function framed (bytes: Buffer): Buffer {
+export function framed (bytes: Buffer): Buffer {
   const prefix = Buffer.alloc(PREFIX)
   prefix.writeUInt32BE(bytes.length, 1)
   return Buffer.concat([prefix, bytes])

@@ -322,6 +322,21 @@ t.test('mutated texts are refused as INVALID_ARGUMENT, or read as others read th
   t.ok(fuzz.taken() > 2000, `${fuzz.taken()} readings gave a message`)
 })
 
+t.test('lines that are read at once give what each of them gives alone', async t => {
+  const reader = readerOf(wireCodec(everyKindType))
+  const cuts = fc.constantFrom('{}', '', ' ', '\r', '{},{}', '{} , {}', '{', '}', '[]', '[{},{}]', ',', '{},', ',{}', 'null', '{"int32_value":1', '"string_value":"a"}', '{"stringValue":"},{"}', '{"stringValue":"a:b"}', '{"int32Value":1,"int32Value":2}')
+  const texts = serialized(everyKindType, 2).map(bytes => oracleText(oracle, bytes))
+  const line = fc.oneof({ arbitrary: texts, weight: 6 }, { arbitrary: cuts, weight: 1 }, { arbitrary: fuzzTexts, weight: 1 }).map(text => text.replaceAll('\n', ' '))
+  let atOnce = 0
+  fc.assert(fc.property(fc.array(line, { minLength: 1, maxLength: 4 }), lines => {
+    const messages = reader.fromLines(lines.join('\n'))
+    if (messages === undefined) return
+    atOnce++
+    deepStrictEqual(messages, lines.map(text => reader.fromText(text)))
+  }), { numRuns: 3000 })
+  t.ok(atOnce > 300, `${atOnce} times`)
+})
+
 t.test('violations name fields in a text that clients can be sent', async () => {
   const reader = readerOf(wireCodec(everyKindType))
   fc.assert(fc.property(fuzzTexts, text => {

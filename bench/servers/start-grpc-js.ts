@@ -5,7 +5,7 @@ import { loadSync, type Options } from '@grpc/proto-loader'
 import type { Json, Message } from '../messages.ts'
 
 /** The client class of the message's service, with its definition. */
-export function loadService ({ proto, service }: Message, options: Options): ServiceClientConstructor {
+export function loadService ({ proto, service }: Pick<Message, 'proto' | 'service'>, options: Options): ServiceClientConstructor {
   const packages = loadPackageDefinition(loadSync(fileURLToPath(proto), options))
   const names = service.split('.')
   return names.reduce((scope, name) => scope[name] as typeof packages, packages) as unknown as ServiceClientConstructor

@@ -60,7 +60,10 @@ function respondWithStream (invocation: Invocation, result: unknown): void {
 
   function goOn (): void {
     mayGoOn = true
-    wake?.()
+    // Once: to resolve a promise again costs more than to write a message.
+    const waiting = wake
+    wake = undefined
+    waiting?.()
   }
 
   /** Runs the `finally` blocks of a generator that is left before its end. */

@@ -29,11 +29,12 @@ export class RequestStream implements AsyncIterableIterator<unknown, undefined>,
     const { aborted } = this.#invocation.context
     // What came whole before the call was given up stays whole.
     if (aborted !== undefined && !this.#ended) return Promise.reject(aborted)
+    // Mostly the message is there already, and comes while it is asked for.
+    if (this.#early.length === 0 && !this.#ended && this.#waiting.length === 0) this.#read()
     if (this.#early.length > 0) return Promise.resolve({ done: false, value: this.#early.shift() })
     if (this.#ended) return Promise.resolve(DONE)
     return new Promise((resolve, reject) => {
       this.#waiting.push({ resolve, reject })
-      this.#read()
     })
   }
 

@@ -1,5 +1,6 @@
 /** Request bodies, collected or passed on as they are: what they must be is decided by the route, once it is known. */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { http2StreamOf } from './connection.ts'
 import { HttpStatusError } from './http-status-error.ts'
 
 /** Where a body comes from: the request, or what a `preParsing` hook has made of it. */
@@ -7,6 +8,7 @@ type Payload = NodeJS.ReadableStream & { receivedEncodedLength?: number }
 
 /** @param limit the most bytes that a body may have */
 export function collectBodies (scope: FastifyInstance, limit: number): void {
+  nameTypeOfHttp2(scope)
   scope.removeAllContentTypeParsers()
   // Fastify finds a type that is named sooner than `*`.
   for (const type of ['application/json', '*']) {
@@ -16,8 +18,18 @@ export function collectBodies (scope: FastifyInstance, limit: number): void {
 
 /** Leaves bodies to those who read them while they arrive. */
 export function passBodies (scope: FastifyInstance): void {
+  nameTypeOfHttp2(scope)
   scope.removeAllContentTypeParsers()
   scope.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
+}
+
+/** Fastify takes an HTTP/2 request without media type and length for one without body, which HTTP/2 does not say. */
+function nameTypeOfHttp2 (scope: FastifyInstance): void {
+  if (scope.initialConfig.http2 !== true) return
+  scope.addHook('onRequest', (request, _reply, done) => {
+    if (request.headers['content-type'] === undefined && http2StreamOf(request)?.endAfterHeaders === false) request.headers['content-type'] = 'application/json'
+    done()
+  })
 }
 
 function collect (request: FastifyRequest, payload: Payload, limit: number, done: (error: Error | null, body?: Buffer) => void): void {

@@ -14,10 +14,11 @@ export interface EndOfCall {
   readonly object: string
 }
 
-export function endOfCall (gateway: HttpGateway, ending: Status): EndOfCall {
+/** @param http the HTTP status that the error tells of, where it is not that of the code */
+export function endOfCall (gateway: HttpGateway, ending: Status, http?: number): EndOfCall {
   const { code, metadata } = ending
   return {
-    error: code === status.OK ? undefined : gateway.writeError(ending),
+    error: code === status.OK ? undefined : gateway.writeError(ending, http),
     object: JSON.stringify({ code, status: statusName(code), trailers: listed(gateway, metadata, 'trailing') })
   }
 }

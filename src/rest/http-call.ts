@@ -5,6 +5,7 @@ import type { Exchange, HttpContext, Protocol } from '../call/context.ts'
 import type { Logger } from '../call/logger.ts'
 import { ServerCall } from '../call/server-call.ts'
 import type { HttpGateway } from './gateway.ts'
+import { endingOf } from './reply.ts'
 import { requestIdOf } from './request-id.ts'
 
 /** What is known of the route before any request. */
@@ -20,6 +21,8 @@ export abstract class HttpCall extends ServerCall implements Exchange {
   protected readonly route: HttpRoute
   protected readonly request: FastifyRequest
   protected knownRequestId: string | undefined = undefined
+  /** The HTTP status of what `refuse` was told, where it says more than the code. */
+  protected refusedWith: number | undefined = undefined
 
   constructor (route: HttpRoute, request: FastifyRequest, timeout: number | undefined) {
     super(request.raw.socket, timeout)
@@ -49,8 +52,12 @@ export abstract class HttpCall extends ServerCall implements Exchange {
     return this.route.gateway.headers.toMetadata(this.request.raw.rawHeaders)
   }
 
-  /** Ends the call because its request is wrong. */
-  abstract refuse (error: unknown): void
+  /** Ends the call because its request is wrong, which no handler or interceptor has said. */
+  refuse (error: unknown): void {
+    const { ending, http } = endingOf(this.route.gateway, error, this.request)
+    this.refusedWith = http
+    this.sendStatus(ending)
+  }
 
   protected override report (error: unknown, message: string): void {
     this.log.error({ err: error, rpc: this.route.rpc, requestId: this.requestId() }, message)

@@ -21,7 +21,20 @@ const NO_QUERY: QueryBinder = { hasFields: false, bind: text => text }
 export function queryBinder (type: protobuf.Type, options: JsonReadOptions): (url: string) => QueryBinder {
   return url => {
     const query = queryOf(url)
-    return query === '' ? NO_QUERY : { hasFields: true, bind: text => withMembers(text, JSON.stringify(queryToJson(type, query, options))) }
+    return query === '' ? NO_QUERY : bound(() => JSON.stringify(queryToJson(type, query, options)))
+  }
+}
+
+function bound (fields: () => string): QueryBinder {
+  return {
+    get hasFields () {
+      try {
+        return fields() !== '{}'
+      } catch {
+        return true // which is to be told
+      }
+    },
+    bind: text => withMembers(text, fields())
   }
 }
 

@@ -7,7 +7,6 @@ import { cancelOnDisconnect, forgetCall } from './disconnect.ts'
 import { HttpCall, type HttpRoute } from './http-call.ts'
 import type { MessageReceiver } from './message-pump.ts'
 import type { RequestMessages } from './stream/request-messages.ts'
-import { sendError } from './reply.ts'
 import { endUnreadBody } from './unread-body.ts'
 
 export interface ReplyRoute extends HttpRoute {
@@ -62,13 +61,6 @@ export abstract class ReplyCall extends HttpCall {
       return this.refuse(error)
     }
     this.#messages.read()
-  }
-
-  /** Answers with an error that no handler or interceptor has sent. */
-  override refuse (error: unknown): void {
-    if (this.isOver) return
-    this.cancel()
-    sendError(this.route.gateway, error, this.request, this.reply)
   }
 
   protected override serialize (message: unknown): string {

@@ -22,7 +22,7 @@ export class UnaryReplyCall extends ReplyCall {
   protected override writeStatus (ending: Status): void {
     const { route: { gateway }, request, reply } = this
     if (reply.sent) return
-    if (ending.code !== status.OK) return sendStatus(gateway, ending, request, reply)
+    if (ending.code !== status.OK) return sendStatus(gateway, ending, request, reply, this.refusedWith)
     if (this.#body === undefined) {
       return sendStatus(gateway, { code: status.INTERNAL, details: 'The call ended without a response message' }, request, reply)
     }

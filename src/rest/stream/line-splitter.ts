@@ -53,6 +53,15 @@ export class LineSplitter implements MessageSplitter {
     return undefined
   }
 
+  get lines (): string | undefined {
+    const isLimited = this.#lines.length * BYTES_PER_UNIT > this.#limit
+    return this.#at > 0 || this.#lines === '' || isLimited ? undefined : this.#lines
+  }
+
+  takeLines (): void {
+    this.#at = this.#lines.length
+  }
+
   #add (block: Buffer): void {
     if (this.#error !== undefined) return
     try {

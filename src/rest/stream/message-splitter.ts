@@ -16,6 +16,10 @@ export interface MessageSplitter {
    * @throws GrpcError INVALID_ARGUMENT for what separates no messages, and for bytes that are no UTF-8
    */
   next (): string | undefined
+  /** All the lines that are there, where each is a message, as long as none of them has been taken. */
+  readonly lines?: string | undefined
+  /** Takes all of them. */
+  takeLines? (): void
 }
 
 /** The beginning of a message whose end has not come yet. Grows so that many small chunks cost no more than one. */

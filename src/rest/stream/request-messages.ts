@@ -39,13 +39,15 @@ export class RequestMessages implements MessageSource {
   readonly #query: QueryBinder
   readonly #pump: MessagePump
   #started = false
+  /** Messages that have been read before they are wanted; the next one is the last. */
+  #read: unknown[] = []
   #given = 0
   /** Whether all bytes have come. */
   #isComplete = false
 
   constructor ({ body, raw }: FastifyRequest, splitter: MessageSplitter, reader: JsonReader, query: QueryBinder, receiver: MessageReceiver) {
     this.#body = body === undefined || body === null ? undefined : streamOf(body)
-    this.#isGone = () => raw.destroyed || raw.socket.destroyed
+    this.#isGone = () => raw.aborted || raw.socket.destroyed
     this.#splitter = splitter
     this.#reader = reader
     this.#query = query
@@ -73,9 +75,16 @@ export class RequestMessages implements MessageSource {
   }
 
   next (): unknown {
+    if (this.#read.length === 0) this.#readLines()
+    if (this.#read.length > 0) {
+      this.#given++
+      const message = this.#read.pop()
+      this.#resumeIfEmpty()
+      return message
+    }
     const text = this.#splitter.next()
     const isFirst = this.#given === 0
-    if (this.#splitter.isEmpty && !this.#isComplete) this.#body!.resume()
+    this.#resumeIfEmpty()
     if (text === undefined && !(isFirst && this.#isComplete && this.#query.hasFields)) return undefined
     this.#given++
     try {
@@ -83,6 +92,20 @@ export class RequestMessages implements MessageSource {
     } catch (error) {
       throw numbered(error, this.#given)
     }
+  }
+
+  /** Reads the lines that have come at once, where nothing is to be said about a single one. */
+  #readLines (): void {
+    const { lines } = this.#splitter
+    if (lines === undefined || (this.#given === 0 && this.#query.hasFields)) return
+    const messages = this.#reader.fromLines(lines)
+    if (messages === undefined) return
+    this.#splitter.takeLines!()
+    this.#read = messages.reverse()
+  }
+
+  #resumeIfEmpty (): void {
+    if (this.#read.length === 0 && this.#splitter.isEmpty && !this.#isComplete) this.#body!.resume()
   }
 
   #start (): void {
@@ -101,11 +124,13 @@ export class RequestMessages implements MessageSource {
     this.#body!.pause()
     this.#splitter.push(typeof chunk === 'string' ? Buffer.from(chunk) : chunk)
     // Bytes of half a message do not wait until that is wanted, so that it is noticed when the client goes away.
-    if (this.#splitter.isEmpty) this.#body!.resume()
+    this.#resumeIfEmpty()
     this.#pump.advance()
   }
 
   readonly #onEnd = (): void => {
+    // Node.js ends an HTTP/2 request that the client takes back without an error.
+    if (this.#isGone()) return
     this.#isComplete = true
     this.#splitter.end()
     this.#pump.advance()

@@ -6,16 +6,20 @@ import type { Metadata } from '@grpc/grpc-js'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Status } from '../../call/invocation.ts'
 import { status } from '../../status.ts'
+import { cutOff, http2StreamOf } from '../connection.ts'
 import { endOfCall, httpTrailers } from '../end-of-call.ts'
 import { ReplyCall, type ReplyRoute } from '../reply-call.ts'
-import { endingOf, sendStatus } from '../reply.ts'
+import { sendStatus } from '../reply.ts'
 import { BatchedOutput } from './batched-output.ts'
 import type { StreamFormat, StreamFraming } from './format.ts'
 
 export class StreamReplyCall extends ReplyCall {
   readonly #format: StreamFormat
   readonly #framing: StreamFraming
+  readonly #takesTrailers: boolean
   #output: BatchedOutput | undefined
+  /** Whether the response has its headers and takes what is written. */
+  #isPiped = false
   #heartbeat: NodeJS.Timeout | undefined
   /** Whether nothing was written since the last heartbeat was due. */
   #isQuiet = false
@@ -23,19 +27,16 @@ export class StreamReplyCall extends ReplyCall {
   constructor (route: ReplyRoute, format: StreamFormat, request: FastifyRequest, reply: FastifyReply, timeout: number | undefined) {
     super(route, request, reply, timeout)
     this.#format = format
+    this.#takesTrailers = takesTrailers(request)
     this.#framing = format.open(request.headers['last-event-id'] as string | undefined)
-  }
-
-  override refuse (error: unknown): void {
-    if (this.#output === undefined) super.refuse(error)
-    else this.sendStatus(endingOf(this.route.gateway, error, this.request).ending)
   }
 
   protected override writeMetadata (metadata: Metadata): void {
     this.setHeaders(metadata, 'initial')
-    // Fastify sets the headers just before it pipes the stream.
-    this.reply.raw.once('pipe', () => this.reply.raw.flushHeaders())
     this.#begin()
+    // Fastify sets the headers just before it pipes the stream.
+    if (this.#isPiped) this.reply.raw.flushHeaders()
+    else this.reply.raw.once('pipe', () => this.reply.raw.flushHeaders())
   }
 
   protected override writeMessage (serialized: string, done: () => void): void {
@@ -47,14 +48,18 @@ export class StreamReplyCall extends ReplyCall {
     const { route: { gateway }, request, reply } = this
     if (this.#output === undefined) {
       if (reply.sent) return
-      if (ending.code !== status.OK) return sendStatus(gateway, ending, request, reply)
+      if (ending.code !== status.OK) return sendStatus(gateway, ending, request, reply, this.refusedWith)
     }
     const output = this.#begin()
-    const end = this.#framing.end(endOfCall(gateway, ending))
-    const takesTrailers = this.#takesTrailers()
-    if (takesTrailers) reply.raw.addTrailers(httpTrailers(gateway, ending))
+    const end = this.#framing.end(endOfCall(gateway, ending, this.refusedWith))
+    if (this.#takesTrailers) {
+      const trailers = httpTrailers(gateway, ending)
+      // Not sooner: a hook may collect the stream, and what has a length has no trailers.
+      output.prependOnceListener('end', () => { if (this.#isPiped) reply.raw.addTrailers(trailers) })
+    }
     if (end !== undefined) output.end(end)
-    else output.whenTaken(takesTrailers ? () => this.#endUnfinished(output) : () => this.#abort())
+    else if (this.#takesTrailers) this.#endUnfinished(output)
+    else output.whenTaken(() => cutOff(request, reply))
   }
 
   protected override released (): void {
@@ -64,7 +69,7 @@ export class StreamReplyCall extends ReplyCall {
 
   protected override breakOff (): void {
     if (this.#output === undefined) super.breakOff()
-    else this.#abort()
+    else cutOff(this.request, this.reply)
   }
 
   #begin (): BatchedOutput {
@@ -72,8 +77,9 @@ export class StreamReplyCall extends ReplyCall {
     const { reply } = this
     const output = this.#output = new BatchedOutput()
     reply.headers({ 'x-request-id': this.requestId(), 'content-type': this.#format.contentType, ...this.#format.headers })
-    if (this.#takesTrailers()) reply.header('trailer', 'grpc-status, grpc-message')
+    if (this.#takesTrailers) reply.header('trailer', 'grpc-status, grpc-message')
     if (this.#framing.begin !== '') output.add(this.#framing.begin)
+    reply.raw.once('pipe', () => { this.#isPiped = true })
     reply.send(output)
     // A hook may have sent something else.
     reply.raw.once('close', () => this.cancel())
@@ -91,29 +97,13 @@ export class StreamReplyCall extends ReplyCall {
     }, heartbeatMs)
   }
 
-  #takesTrailers (): boolean {
-    return /(?:^|,)\s*trailers\s*(?:$|[,;])/i.test(String(this.request.headers.te))
-  }
-
   /** The trailers say what is wrong with a response that ends too early, and the connection ends with it. */
   #endUnfinished (output: BatchedOutput): void {
     output.end('')
-    const { raw } = this.reply
-    if (this.request.raw.httpVersionMajor < 2) raw.once('finish', () => this.request.raw.socket.destroySoon())
-  }
-
-  /** Ends the connection in the middle of the response, after what was written. */
-  #abort (): void {
-    const { raw } = this.reply
-    if ('stream' in raw) raw.write('', () => (raw as unknown as Http2Response).stream.close(INTERNAL_ERROR))
-    else this.request.raw.socket.destroySoon()
+    if (http2StreamOf(this.request) === undefined) this.reply.raw.once('finish', () => cutOff(this.request, this.reply))
   }
 }
 
-/** The part of Node.js's `Http2ServerResponse` that Fastify's types do not have. */
-interface Http2Response {
-  readonly stream: { close (code: number): void }
+function takesTrailers ({ raw: { httpVersion, headers } }: FastifyRequest): boolean {
+  return httpVersion !== '1.0' && /(?:^|,)\s*trailers\s*(?:$|[,;])/i.test(String(headers.te))
 }
-
-/** Of HTTP/2. */
-const INTERNAL_ERROR = 2

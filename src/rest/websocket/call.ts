@@ -10,7 +10,6 @@ import type { Status } from '../../call/invocation.ts'
 import { status } from '../../status.ts'
 import { endOfCall, listed } from '../end-of-call.ts'
 import { HttpCall, type HttpRoute } from '../http-call.ts'
-import { endingOf } from '../reply.ts'
 import type { FrameCodec } from './codec.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { FrameRequests } from './requests.ts'
@@ -60,10 +59,6 @@ export class WebSocketCall extends HttpCall {
     socket.on('close', (code: number) => this.#onClose(code))
   }
 
-  override refuse (error: unknown): void {
-    this.sendStatus(endingOf(this.route.gateway, error, this.request).ending)
-  }
-
   protected override read (): void {
     this.#requests.read()
   }
@@ -106,12 +101,12 @@ export class WebSocketCall extends HttpCall {
   }
 
   protected override writeStatus (ending: Status): void {
-    const { error, object } = endOfCall(this.route.gateway, ending)
+    const { error, object } = endOfCall(this.route.gateway, ending, this.refusedWith)
     this.#cork()
     this.#control(error === undefined ? JSON.parse(object) : { ...JSON.parse(object), error: JSON.parse(error.object) }, () => {
       setTimeout(() => this.#socket.terminate(), LONGEST_CLOSING_MS).unref()
     })
-    this.#socket.close(ending.code === status.OK ? NORMAL_CLOSURE : FIRST_PRIVATE_CODE + ending.code, cut(String(ending.details)))
+    this.#socket.close(closeCode(ending.code), cut(String(ending.details)))
   }
 
   protected override breakOff (): void {
@@ -139,6 +134,11 @@ export class WebSocketCall extends HttpCall {
       socket.uncork()
     })
   }
+}
+
+/** Interceptors may send codes that gRPC does not know. */
+function closeCode (code: number): number {
+  return code === status.OK ? NORMAL_CLOSURE : FIRST_PRIVATE_CODE + (code < 1000 ? code : status.UNKNOWN)
 }
 
 /** The longest beginning of a text that a close frame can carry. */

@@ -5,7 +5,6 @@
 import { GrpcError } from '../../errors.ts'
 import { status } from '../../status.ts'
 import type { HttpMethod } from '../handlers.ts'
-import { queryOf, queryToJson } from '../query.ts'
 import { queryBinder } from '../query-binder.ts'
 import { decodeUtf8 } from '../utf8.ts'
 
@@ -39,7 +38,7 @@ function jsonFrames ({ method: { method: { requestType } }, reader, writer, json
     open (url) {
       const query = bindQuery(url)
       return {
-        hasFields: query.hasFields,
+        get hasFields () { return query.hasFields },
         read (frame, isFirst) {
           const text = frame === undefined ? '{}' : decodeUtf8(frame)
           return reader.fromText(isFirst ? query.bind(text) : text)
@@ -53,15 +52,15 @@ function jsonFrames ({ method: { method: { requestType } }, reader, writer, json
 /** Joined, the bytes of two messages are those of both merged: so protobuf binds the query. */
 function protobufFrames ({ method: { method: { requestType }, definition }, reader, jsonOptions }: HttpMethod): FrameCodec {
   const { requestDeserialize, requestSerialize, responseSerialize } = definition
+  const bindQuery = queryBinder(requestType, jsonOptions)
   return {
     binary: true,
     open (url) {
-      const query = queryOf(url)
-      const bytesOfQuery = (): Buffer => requestSerialize(reader.fromValue(queryToJson(requestType, query, jsonOptions)))
+      const query = bindQuery(url)
       return {
-        hasFields: query !== '',
+        get hasFields () { return query.hasFields },
         read (frame = Buffer.alloc(0), isFirst) {
-          const bytes = isFirst && query !== '' ? Buffer.concat([bytesOfQuery(), frame]) : frame
+          const bytes = isFirst && query.hasFields ? Buffer.concat([requestSerialize(reader.fromText(query.bind('{}'))), frame]) : frame
           try {
             return requestDeserialize(bytes)
           } catch (cause) {

@@ -1,0 +1,37 @@
+/** The messages of the streams that are measured, and the service that sends and takes them. See readings.proto. */
+import { packageRoot } from './messages.ts'
+
+export interface Reading {
+  readonly sensor: string
+  readonly sequence: number
+  readonly celsius: number
+  readonly valid: boolean
+}
+
+/** A request message: how many readings are wanted. */
+export interface Query {
+  readonly count: number
+}
+
+export const READINGS = 10_000
+
+export const readingsProto = new URL('bench/readings.proto', packageRoot)
+export const READINGS_SERVICE = 'bench.Readings'
+
+/** The routes, on every HTTP server. */
+export const urls = {
+  list: '/grpc/readings/list',
+  listSync: '/grpc/readings/listsync',
+  count: '/grpc/readings/count'
+} as const
+
+const sensors = Array.from({ length: 100 }, (_, i) => `sensor-${i}`)
+
+/** No field has its default, so that JSON.stringify and ProtoJSON write the same. */
+export function * listSync ({ count }: Query): Generator<Reading> {
+  for (let n = 1; n <= count; n++) yield { sensor: sensors[n % sensors.length]!, sequence: n, celsius: n % 40 + 0.5, valid: true }
+}
+
+export async function * list ({ count }: Query): AsyncGenerator<Reading> {
+  for (let n = 1; n <= count; n++) yield { sensor: sensors[n % sensors.length]!, sequence: n, celsius: n % 40 + 0.5, valid: true }
+}

@@ -1,0 +1,28 @@
+/** What carries an HTTP exchange, where HTTP/1.1, HTTP/2 and `app.inject` differ. */
+import type { ServerHttp2Stream } from 'node:http2'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+
+/** Of HTTP/2. */
+export const NO_ERROR = 0
+const INTERNAL_ERROR = 2
+
+/** The stream of an HTTP/2 exchange; undefined for others. */
+export function http2StreamOf ({ raw }: { raw: object }): ServerHttp2Stream | undefined {
+  return (raw as { stream?: ServerHttp2Stream }).stream
+}
+
+/** Whether there is a connection; what `app.inject` sends comes over none. */
+export function hasConnection ({ raw: { socket } }: FastifyRequest): boolean {
+  return typeof (socket as Partial<typeof socket>).destroySoon === 'function'
+}
+
+/** Ends the connection in the middle of a response, after what has been written of it and of those before it. */
+export function cutOff (request: FastifyRequest, { raw }: FastifyReply): void {
+  const { socket } = request.raw
+  const stream = http2StreamOf(request)
+  if (stream !== undefined) raw.write('', () => stream.close(INTERNAL_ERROR))
+  else if (!hasConnection(request)) raw.destroy()
+  // Node.js gives the connection to a response when it is its turn, and then writes what it has of it.
+  else if (raw.socket === null) raw.once('socket', () => process.nextTick(() => socket.destroySoon()))
+  else socket.destroySoon()
+}
