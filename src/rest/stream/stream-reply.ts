@@ -18,8 +18,9 @@ export class StreamReplyCall extends ReplyCall {
   readonly #framing: StreamFraming
   readonly #takesTrailers: boolean
   #output: BatchedOutput | undefined
-  /** Whether the response has its headers and takes what is written. */
-  #isPiped = false
+  /** Whether the response begins before there is a message. */
+  #beginsWithHeaders = false
+  #mayHaveTrailers = false
   #heartbeat: NodeJS.Timeout | undefined
   /** Whether nothing was written since the last heartbeat was due. */
   #isQuiet = false
@@ -33,10 +34,8 @@ export class StreamReplyCall extends ReplyCall {
 
   protected override writeMetadata (metadata: Metadata): void {
     this.setHeaders(metadata, 'initial')
+    this.#beginsWithHeaders = true
     this.#begin()
-    // Fastify sets the headers just before it pipes the stream.
-    if (this.#isPiped) this.reply.raw.flushHeaders()
-    else this.reply.raw.once('pipe', () => this.reply.raw.flushHeaders())
   }
 
   protected override writeMessage (serialized: string, done: () => void): void {
@@ -54,8 +53,7 @@ export class StreamReplyCall extends ReplyCall {
     const end = this.#framing.end(endOfCall(gateway, ending, this.refusedWith))
     if (this.#takesTrailers) {
       const trailers = httpTrailers(gateway, ending)
-      // Not sooner: a hook may collect the stream, and what has a length has no trailers.
-      output.prependOnceListener('end', () => { if (this.#isPiped) reply.raw.addTrailers(trailers) })
+      output.prependOnceListener('end', () => { if (this.#mayHaveTrailers) reply.raw.addTrailers(trailers) })
     }
     if (end !== undefined) output.end(end)
     else if (this.#takesTrailers) this.#endUnfinished(output)
@@ -77,9 +75,8 @@ export class StreamReplyCall extends ReplyCall {
     const { reply } = this
     const output = this.#output = new BatchedOutput()
     reply.headers({ 'x-request-id': this.requestId(), 'content-type': this.#format.contentType, ...this.#format.headers })
-    if (this.#takesTrailers) reply.header('trailer', 'grpc-status, grpc-message')
     if (this.#framing.begin !== '') output.add(this.#framing.begin)
-    reply.raw.once('pipe', () => { this.#isPiped = true })
+    reply.raw.once('pipe', () => this.#onPipe())
     reply.send(output)
     // A hook may have sent something else.
     reply.raw.once('close', () => this.cancel())
@@ -87,10 +84,19 @@ export class StreamReplyCall extends ReplyCall {
     return output
   }
 
+  /** Fastify sets the headers just before it pipes the stream, or what a hook has made of it. */
+  #onPipe (): void {
+    const { raw } = this.reply
+    // A response that has a length has no trailers.
+    this.#mayHaveTrailers = this.#takesTrailers && !raw.hasHeader('content-length')
+    if (this.#mayHaveTrailers) raw.setHeader('trailer', 'grpc-status, grpc-message')
+    if (this.#beginsWithHeaders) raw.flushHeaders()
+  }
+
   #beat (): void {
     const { heartbeat } = this.#framing
     const { heartbeatMs } = this.route.gateway.streams
-    if (heartbeat === undefined || heartbeatMs === 0) return
+    if (heartbeat === undefined || heartbeatMs === 0 || this.isOver) return
     this.#heartbeat = setInterval(() => {
       if (this.#isQuiet) this.#output!.add(heartbeat)
       this.#isQuiet = true
