@@ -8,9 +8,10 @@ export interface Reading {
   readonly valid: boolean
 }
 
-/** A request message: how many readings are wanted. */
+/** A request message: how many readings are wanted, and whether they have nothing but a number. */
 export interface Query {
   readonly count: number
+  readonly small?: boolean
 }
 
 export const READINGS = 10_000
@@ -28,10 +29,14 @@ export const urls = {
 const sensors = Array.from({ length: 100 }, (_, i) => `sensor-${i}`)
 
 /** No field has its default, so that JSON.stringify and ProtoJSON write the same. */
-export function * listSync ({ count }: Query): Generator<Reading> {
-  for (let n = 1; n <= count; n++) yield { sensor: sensors[n % sensors.length]!, sequence: n, celsius: n % 40 + 0.5, valid: true }
+function readingOf (n: number, small: boolean | undefined): Partial<Reading> {
+  return small === true ? { sequence: n } : { sensor: sensors[n % sensors.length]!, sequence: n, celsius: n % 40 + 0.5, valid: true }
 }
 
-export async function * list ({ count }: Query): AsyncGenerator<Reading> {
-  for (let n = 1; n <= count; n++) yield { sensor: sensors[n % sensors.length]!, sequence: n, celsius: n % 40 + 0.5, valid: true }
+export function * listSync ({ count, small }: Query): Generator<Partial<Reading>> {
+  for (let n = 1; n <= count; n++) yield readingOf(n, small)
+}
+
+export async function * list ({ count, small }: Query): AsyncGenerator<Partial<Reading>> {
+  for (let n = 1; n <= count; n++) yield readingOf(n, small)
 }

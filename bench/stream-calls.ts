@@ -22,52 +22,59 @@ export interface StreamCall {
   check (body: Buffer): void
 }
 
-const readings: readonly Reading[] = [...listSync({ count: READINGS })]
-const array = JSON.stringify(readings)
-const lines = readings.map(reading => `${JSON.stringify(reading)}\n`).join('')
+type Readings = ReadonlyArray<Partial<Reading>>
 
-type DownloadUrl = typeof urls.list | typeof urls.listSync
+const readings: Readings = [...listSync({ count: READINGS })]
+const linesOf = (messages: Readings): string => messages.map(message => `${JSON.stringify(message)}\n`).join('')
+
+/** What a download asks for: which of the streams, and which messages. */
+export interface Download {
+  readonly url: typeof urls.list | typeof urls.listSync
+  readonly small?: boolean
+}
+
+const queryOf = ({ small = false }: Download): Query => ({ count: READINGS, small })
 
 const checks = {
-  'application/x-ndjson': (text: string) => assert.equal(text, lines),
-  'application/json': (text: string) => assert.equal(text, array),
-  'text/event-stream' (text: string) {
+  'application/x-ndjson': (text: string, readings: Readings) => assert.equal(text, linesOf(readings)),
+  'application/json': (text: string, readings: Readings) => assert.equal(text, JSON.stringify(readings)),
+  'text/event-stream' (text: string, readings: Readings) {
     const events = text.split('\n\n').slice(0, -1)
     assert.match(events.pop()!, /^event: end\ndata: \{"code":0/)
     assert.deepEqual(events, readings.map((reading, i) => `id: ${i + 1}\ndata: ${JSON.stringify(reading)}`))
   }
 }
 
-export function download (url: DownloadUrl, accept: keyof typeof checks = 'application/x-ndjson'): StreamCall {
+export function download (what: Download, accept: keyof typeof checks = 'application/x-ndjson'): StreamCall {
   return {
     protocol: 'http',
-    connect: port => overHttp(port, url, { 'content-type': 'application/json', accept }, JSON.stringify({ count: READINGS } satisfies Query)),
-    check: body => checks[accept](body.toString())
+    connect: port => overHttp(port, what.url, { 'content-type': 'application/json', accept }, JSON.stringify(queryOf(what))),
+    check: body => checks[accept](body.toString(), [...listSync(queryOf(what))])
   }
 }
 
 export function upload (contentType: 'application/x-ndjson' | 'application/json'): StreamCall {
   return {
     protocol: 'http',
-    connect: port => overHttp(port, urls.count, { 'content-type': contentType }, contentType === 'application/json' ? array : lines),
+    connect: port => overHttp(port, urls.count, { 'content-type': contentType }, contentType === 'application/json' ? JSON.stringify(readings) : linesOf(readings)),
     check: body => assert.deepEqual(JSON.parse(body.toString()), { count: READINGS })
   }
 }
 
-export function downloadOverGrpc (url: DownloadUrl): StreamCall {
+export function downloadOverGrpc (what: Download): StreamCall {
   const { service } = loadService({ proto: readingsProto, service: READINGS_SERVICE }, {})
-  const { path, requestSerialize, responseSerialize } = service[url === urls.list ? 'List' : 'ListSync']!
+  const { path, requestSerialize, responseSerialize } = service[what.url === urls.list ? 'List' : 'ListSync']!
   return {
     protocol: 'grpc',
     connect (port) {
       const session = connect(`http://127.0.0.1:${port}`)
-      const query: Query = { count: READINGS }
+      const query = queryOf(what)
       return {
         call: () => callOverHttp2(session, path, framed(requestSerialize(query))),
         close: () => session.close()
       }
     },
-    check: body => assert.deepEqual(body, Buffer.concat(readings.map(reading => framed(responseSerialize(reading)))))
+    check: body => assert.deepEqual(body, Buffer.concat([...listSync(queryOf(what))].map(reading => framed(responseSerialize(reading)))))
   }
 }
 

@@ -5,7 +5,7 @@ import { findPinning, moveToLoad } from './pinning.ts'
 import { READINGS, urls } from './readings.ts'
 import { report, type Ratio } from './report.ts'
 import { startServer, type StreamServerName } from './server-process.ts'
-import { download, downloadOverGrpc, upload, type StreamCall } from './stream-calls.ts'
+import { download, downloadOverGrpc, upload, type Download, type StreamCall } from './stream-calls.ts'
 import { takeTurns, type Running } from './turns.ts'
 
 interface Row {
@@ -21,16 +21,16 @@ interface StreamCase {
   readonly ratios: readonly Ratio[]
 }
 
-function downloads (name: string, url: typeof urls.list | typeof urls.listSync): StreamCase {
+function downloads (name: string, what: Download): StreamCase {
   return {
     name,
     rows: [
-      { letter: 'a', title: 'gateway, NDJSON', server: 'readings-gateway', call: download(url) },
-      { letter: 'b', title: 'node:http by hand, batches of 16 KiB', server: 'readings-by-hand', call: download(url) },
-      { letter: 'c', title: 'Fastify, reply.send(Readable.from(…))', server: 'readings-fastify', call: download(url) },
-      { letter: 'd', title: 'gateway, server-sent events', server: 'readings-gateway', call: download(url, 'text/event-stream') },
-      { letter: 'e', title: 'gateway, JSON array', server: 'readings-gateway', call: download(url, 'application/json') },
-      { letter: 'f', title: 'grpc-js over gRPC', server: 'readings-grpc-js', call: downloadOverGrpc(url) }
+      { letter: 'a', title: 'gateway, NDJSON', server: 'readings-gateway', call: download(what) },
+      { letter: 'b', title: 'node:http by hand, batches of 16 KiB', server: 'readings-by-hand', call: download(what) },
+      { letter: 'c', title: 'Fastify, reply.send(Readable.from(…))', server: 'readings-fastify', call: download(what) },
+      { letter: 'd', title: 'gateway, server-sent events', server: 'readings-gateway', call: download(what, 'text/event-stream') },
+      { letter: 'e', title: 'gateway, JSON array', server: 'readings-gateway', call: download(what, 'application/json') },
+      { letter: 'f', title: 'grpc-js over gRPC', server: 'readings-grpc-js', call: downloadOverGrpc(what) }
     ],
     ratios: [
       { ours: 'a', other: 'b', of: 'speed', wanted: '≥ 0.75' },
@@ -54,8 +54,9 @@ function uploads (name: string, contentType: 'application/x-ndjson' | 'applicati
 }
 
 const cases: readonly StreamCase[] = [
-  downloads('download', urls.list),
-  downloads('download-sync', urls.listSync),
+  downloads('download', { url: urls.list }),
+  downloads('download-sync', { url: urls.listSync }),
+  downloads('download-small', { url: urls.list, small: true }),
   uploads('upload-lines', 'application/x-ndjson', 'node:http by hand, split and JSON.parse', '≤ 1.3'),
   uploads('upload-array', 'application/json', 'node:http by hand, one JSON.parse')
 ]

@@ -28,7 +28,7 @@ async function bodyOf (request: IncomingMessage) {
   return JSON.parse(text)
 }
 
-async function sendLater (readings: AsyncIterable<Reading>, response: ServerResponse): Promise<void> {
+async function sendLater (readings: AsyncIterable<object>, response: ServerResponse): Promise<void> {
   response.writeHead(200, { 'content-type': 'application/x-ndjson' })
   let batch = ''
   for await (const reading of readings) {
@@ -40,7 +40,7 @@ async function sendLater (readings: AsyncIterable<Reading>, response: ServerResp
   response.end(batch)
 }
 
-async function send (readings: Iterable<Reading>, response: ServerResponse): Promise<void> {
+async function send (readings: Iterable<object>, response: ServerResponse): Promise<void> {
   response.writeHead(200, { 'content-type': 'application/x-ndjson' })
   let batch = ''
   for (const reading of readings) {

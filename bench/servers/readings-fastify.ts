@@ -2,14 +2,14 @@
 import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
 import Fastify from 'fastify'
-import { list, listSync, urls, type Query, type Reading } from '../readings.ts'
+import { list, listSync, urls, type Query } from '../readings.ts'
 import { announce } from '../server-process.ts'
 
-async function * linesLater (readings: AsyncIterable<Reading>): AsyncGenerator<string> {
+async function * linesLater (readings: AsyncIterable<object>): AsyncGenerator<string> {
   for await (const reading of readings) yield `${JSON.stringify(reading)}\n`
 }
 
-function * lines (readings: Iterable<Reading>): Generator<string> {
+function * lines (readings: Iterable<object>): Generator<string> {
   for (const reading of readings) yield `${JSON.stringify(reading)}\n`
 }
 

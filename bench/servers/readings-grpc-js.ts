@@ -5,7 +5,7 @@ import { list, listSync, READINGS_SERVICE, readingsProto, type Query, type Readi
 import { announce } from '../server-process.ts'
 import { loadService } from './start-grpc-js.ts'
 
-type Call = ServerWritableStream<Query, Reading>
+type Call = ServerWritableStream<Query, Partial<Reading>>
 
 const server = new Server()
 server.addService(loadService({ proto: readingsProto, service: READINGS_SERVICE }, { longs: String, enums: String, defaults: true, oneofs: true }).service, {
