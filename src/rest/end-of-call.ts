@@ -10,8 +10,13 @@ import type { HttpGateway } from './gateway.ts'
 export interface EndOfCall {
   /** Unless the code is OK. */
   readonly error: HttpError | undefined
-  /** A JSON object of code, status name and trailing metadata: `{"code":0,"status":"OK","trailers":{}}`. */
-  readonly object: string
+  readonly status: {
+    readonly code: number
+    /** The name of the code: `NOT_FOUND`. */
+    readonly status: string
+    /** Trailing metadata, under the names that it has as headers. */
+    readonly trailers: Readonly<Record<string, readonly string[]>>
+  }
 }
 
 /** @param http the HTTP status that the error tells of, where it is not that of the code */
@@ -19,7 +24,7 @@ export function endOfCall (gateway: HttpGateway, ending: Status, http?: number):
   const { code, metadata } = ending
   return {
     error: code === status.OK ? undefined : gateway.writeError(ending, http),
-    object: JSON.stringify({ code, status: statusName(code), trailers: listed(gateway, metadata, 'trailing') })
+    status: { code, status: statusName(code), trailers: listed(gateway, metadata, 'trailing') }
   }
 }
 

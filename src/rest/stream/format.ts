@@ -79,7 +79,7 @@ const eventStream: StreamFormat = {
       begin: '',
       message: json => `id: ${++id}\ndata: ${json}\n\n`,
       heartbeat: ':\n\n',
-      end: ({ error, object }) => `${error === undefined ? '' : `event: error\ndata: ${error.body}\n\n`}event: end\ndata: ${object}\n\n`
+      end: ({ error, status }) => `${error === undefined ? '' : `event: error\ndata: ${error.body}\n\n`}event: end\ndata: ${JSON.stringify(status)}\n\n`
     }
   }
 }

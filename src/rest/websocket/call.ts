@@ -101,9 +101,9 @@ export class WebSocketCall extends HttpCall {
   }
 
   protected override writeStatus (ending: Status): void {
-    const { error, object } = endOfCall(this.route.gateway, ending, this.refusedWith)
+    const { error, status } = endOfCall(this.route.gateway, ending, this.refusedWith)
     this.#cork()
-    this.#control(error === undefined ? JSON.parse(object) : { ...JSON.parse(object), error: JSON.parse(error.object) }, () => {
+    this.#control(error === undefined ? status : { ...status, error: JSON.parse(error.object) }, () => {
       setTimeout(() => this.#socket.terminate(), LONGEST_CLOSING_MS).unref()
     })
     this.#socket.close(closeCode(ending.code), cut(String(ending.details)))
