@@ -14,6 +14,7 @@ import { JsonCodecs } from './json/codec.ts'
 import { checkOptions, type CheckedOptions, type GatewayOptions, type MethodSettings } from './options.ts'
 import { registerGrpcHttpRoutes } from './plugin.ts'
 import { errorWriter } from './rest/error-body.ts'
+import { ClosingConnections } from './rest/closing-connections.ts'
 import { kHttpGateway, type HttpGateway, type Mountable } from './rest/gateway.ts'
 import { conventionRoutes, type MountedRoute } from './rest/routes.ts'
 import { registerWebSockets } from './rest/websocket/socket.ts'
@@ -69,6 +70,7 @@ export class GrpcGateway implements Mountable {
   readonly #services: readonly ServedService[]
   readonly #interceptors: readonly ServerInterceptor[]
   readonly #openCalls = new OpenCalls()
+  readonly #closings = new ClosingConnections()
   /** The routes on each app, which is known by its HTTP server. */
   readonly #mounted = new Map<object, ReadonlyArray<Pick<MountedRoute, 'template' | 'method'>>>()
   /** Apps that the gateway itself closes. */
@@ -109,6 +111,7 @@ export class GrpcGateway implements Mountable {
       writeError: errorWriter(errors, statusDetails),
       json: new JsonCodecs(types),
       streams,
+      closings: this.#closings,
       bodyLimit: messageBytes,
       jsonOptions: method => this.#settingsOf(method, 'json'),
       timeoutPolicy: method => this.#settingsOf(method, 'timeout'),
@@ -160,6 +163,7 @@ export class GrpcGateway implements Mountable {
       timeoutPolicy: method => this.#settingsOf(method, 'timeout')
     })
     this.#port = await server.bind()
+    this.#openCalls.open()
     this.#server = server
     this.#state = 'serving'
     this.#log.info({ address: this.address }, 'gRPC server listening')
@@ -228,13 +232,18 @@ export class GrpcGateway implements Mountable {
   async #stop (): Promise<void> {
     if (this.#state === 'stopped') return
     this.#state = 'draining'
-    const over = Promise.all([this.#server?.close(), this.#openCalls.idle()]).then(() => true)
+    const over = Promise.all([this.#server?.close(), this.#openCalls.idle().then(() => this.#closings.idle())]).then(() => true)
     const patience = new Promise<boolean>(resolve => { this.#giveUp = () => resolve(false) })
     if (!await Promise.race([over, patience])) {
       if (this.#openCalls.size > 0) this.#log.warn({ calls: this.#openCalls.size }, 'Calls outlasted the grace time of the shutdown and are ended')
       this.#openCalls.shutDown()
-      if (!await settlesWithin(over, FLUSH_MS)) this.#server?.destroy()
+      if (!await settlesWithin(over, FLUSH_MS)) {
+        this.#server?.destroy()
+        this.#closings.destroy()
+      }
     }
+    // Those that interceptors still hold back find it closed.
+    this.#openCalls.shutDown()
     this.#giveUp = undefined
     this.#server = undefined
     this.#port = undefined

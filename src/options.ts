@@ -90,10 +90,10 @@ const CHECKS: Readonly<Record<keyof GatewayOptions, Check>> = {
   errors: (value: Record<string, unknown>) => oneOf(value, { expose: ['none', 'message', 'stack'], format: ['problem', 'google.rpc', 'aip-193'], keepCode: [true, false], httpStatus: 'function' }),
   headers: (value: Record<string, unknown>) => oneOf(value, { incoming: 'function', outgoing: 'function' }),
   streams: (value: Record<string, unknown>) => oneOf(value, { envelope: [true, false], heartbeatMs: 'number', idleMs: 'number' }) ??
-    Object.entries(value).filter(([, ms]) => typeof ms === 'number' && !(ms >= 0 && ms <= LONGEST_TIMER)).map(([name]) => `: \`${name}\` must be milliseconds, 0 to ${LONGEST_TIMER}`)[0],
+    Object.entries(value).filter(([, ms]) => typeof ms === 'number' && !(ms >= 0 && ms <= LONGEST_TIMER)).map(([name]) => `is wrong: \`${name}\` must be milliseconds, 0 to ${LONGEST_TIMER}`)[0],
   timeout: checkTimeout,
   limits: (value: Record<string, unknown>) => oneOf(value, { messageBytes: 'number' }) ??
-    (value.messageBytes === undefined || (Number.isSafeInteger(value.messageBytes) && value.messageBytes as number > 0) ? undefined : ': `messageBytes` must be a whole number above 0'),
+    (value.messageBytes === undefined || (Number.isSafeInteger(value.messageBytes) && value.messageBytes as number > 0) ? undefined : 'is wrong: `messageBytes` must be a whole number above 0'),
   methods: (value: Record<string, MethodSettings>) => {
     if (isObject(value) !== undefined) return 'must be an object'
     for (const [name, settings] of Object.entries(value)) {
@@ -123,8 +123,8 @@ function isObject (value: unknown): string | undefined {
   return typeof value === 'object' && value !== null ? undefined : 'must be an object'
 }
 
-const SPACE = ': `space` must be a number of spaces, 0 to 10, or white space'
-const NESTING_LIMIT = `: \`nestingLimit\` must be a whole number, 1 to ${HIGHEST_NESTING_LIMIT}`
+const SPACE = 'is wrong: `space` must be a number of spaces, 0 to 10, or white space'
+const NESTING_LIMIT = `is wrong: \`nestingLimit\` must be a whole number, 1 to ${HIGHEST_NESTING_LIMIT}`
 
 function checkJson (value: Record<string, unknown>): string | undefined {
   const { space, nestingLimit } = value ?? {}
@@ -147,7 +147,7 @@ function isWhole (value: unknown, min: number, max: number): boolean {
 
 function checkTimeout (value: Record<string, unknown>): string | undefined {
   return oneOf(value, { default: 'number', max: 'number' }) ??
-    (Object.values(value).some(ms => ms !== undefined && ms as number < 0) ? ': milliseconds must be 0, for none, or more' : undefined)
+    (Object.values(value).some(ms => ms !== undefined && ms as number < 0) ? 'is wrong: milliseconds must be 0, for none, or more' : undefined)
 }
 
 /** Checks the members of an object: each must be one of some values, or have a type. */
@@ -160,7 +160,7 @@ function oneOf (value: Record<string, unknown>, members: Record<string, readonly
     if (member === undefined) continue
     const type: string = typeof member
     if (Array.isArray(allowed) ? !allowed.includes(member) : type !== allowed || Number.isNaN(member)) {
-      return `: \`${name}\` must be ${Array.isArray(allowed) ? `one of ${allowed.join(', ')}` : `a ${allowed as string}`}`
+      return `is wrong: \`${name}\` must be ${Array.isArray(allowed) ? `one of ${allowed.join(', ')}` : `a ${allowed as string}`}`
     }
   }
   return undefined

@@ -5,9 +5,10 @@ import { configurationErrors } from './errors.ts'
 import { kHttpGateway, type HttpGateway, type Mountable } from './rest/gateway.ts'
 import { notFoundHandler } from './rest/not-found.ts'
 import { collectBodies, passBodies } from './rest/body.ts'
+import { Connections } from './rest/connections.ts'
 import { HttpMethod } from './rest/handlers.ts'
 import type { ServedMethod } from './call/served-service.ts'
-import { prepareUpgrades } from './rest/websocket/upgrade.ts'
+import { loosePath, prepareUpgrades } from './rest/websocket/upgrade.ts'
 import { hasWebSockets } from './rest/websocket/socket.ts'
 import { sendError } from './rest/reply.ts'
 import { conventionRoutes, nameOf, registerRoute, type MountedRoute } from './rest/routes.ts'
@@ -37,12 +38,17 @@ const plugin: FastifyPluginAsync<GrpcGatewayPluginOptions> = async (app, { gatew
     gateway.useLogger(app.log)
     mount(app, gateway, base, claimed)
   }
-  // Between the two, Fastify waits for the requests that are open.
+  // Between the two, Fastify waits for the connections that are open.
+  const connections = new Connections(app.server)
   let closed: Promise<unknown> | undefined
   app.addHook('preClose', async () => {
     closed = Promise.all(gateways.map(({ [kHttpGateway]: gateway }) => gateway.appCloses(app.server)))
+    connections.closeIdle()
   })
-  app.addHook('onClose', async () => { await closed })
+  app.addHook('onClose', async () => {
+    connections.stop()
+    await closed
+  })
 }
 
 /**
@@ -73,6 +79,8 @@ export function registerGrpcHttpRoutes (app: FastifyInstance, gateways: readonly
 /** What the gateways of one app have taken so far, over all registrations. */
 interface Claims {
   readonly routes: Map<string, MountedRoute>
+  /** Of all routes, in the form that WebSockets are told by. */
+  readonly paths: Set<string>
   readonly prefixes: Set<string>
   /** Whether requests for WebSockets come to these routes. */
   takesUpgrades: boolean
@@ -83,7 +91,7 @@ const claims = new WeakMap<object, Claims>()
 function claimsOf (app: FastifyInstance): Claims {
   let claimed = claims.get(app.server)
   if (claimed === undefined) {
-    claimed = { routes: new Map(), prefixes: new Set(), takesUpgrades: false }
+    claimed = { routes: new Map(), paths: new Set(), prefixes: new Set(), takesUpgrades: false }
     claims.set(app.server, claimed)
   }
   return claimed
@@ -95,11 +103,12 @@ function mount (app: FastifyInstance, gateway: HttpGateway, basePath: string, cl
     const other = claimed.routes.get(route.template)
     if (other !== undefined) throw new configurationErrors.FGG_ERR_DUPLICATE_ROUTE(route.template, nameOf(other), nameOf(route))
     claimed.routes.set(route.template, route)
+    claimed.paths.add(loosePath(route.template))
   }
   gateway.mounted(mounted, app.server)
   if (hasWebSockets(app) && !claimed.takesUpgrades) {
     claimed.takesUpgrades = true
-    prepareUpgrades(app, path => claimed.routes.has(path))
+    prepareUpgrades(app, url => claimed.paths.has(loosePath(url)))
   }
   if (mounted.length === 0) return
 
@@ -118,7 +127,7 @@ function mount (app: FastifyInstance, gateway: HttpGateway, basePath: string, cl
       collectBodies(scope, gateway.bodyLimit)
       registerRoutes(scope, whole)
       await scope.register(async scope => {
-        passBodies(scope)
+        passBodies(scope, gateway.closings)
         registerRoutes(scope, streamed)
       })
     }, { prefix })

@@ -32,7 +32,8 @@ export type ErrorStatuses = (error: unknown, given?: boolean) => ErrorStatus
 /** Makes the function that turns errors into statuses. */
 export function errorStatuses (options: ErrorPolicy, statusDetails: StatusDetails): ErrorStatuses {
   const expose = options.expose ?? 'none'
-  return (error, given = false) => {
+
+  function statusOf (error: unknown, given: boolean): ErrorStatus {
     if (!isStatusError(error, given)) {
       return { status: { code: status.INTERNAL, details: statusText(exposed(error, expose)), metadata: new Metadata() }, fault: error ?? new Error('The handler failed without an error') }
     }
@@ -46,6 +47,15 @@ export function errorStatuses (options: ErrorPolicy, statusDetails: StatusDetail
       return { status: { code, details, metadata }, fault: undefined }
     } catch (fault) {
       return { status: { code, details, metadata }, fault }
+    }
+  }
+
+  return (error, given = false) => {
+    try {
+      return statusOf(error, given)
+    } catch (fault) {
+      // Errors may have getters that throw.
+      return { status: { code: status.INTERNAL, details: 'Internal error', metadata: new Metadata() }, fault }
     }
   }
 }

@@ -114,9 +114,13 @@ export function headerMapper (options: HeaderOptions = {}): HeaderMapper {
   }
 }
 
+/** Headers that would break the response, or that HTTP/2 refuses, whatever a user's `outgoing` says. */
+const NEVER_OUTGOING: ReadonlySet<string> = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade', 'te', 'trailer', 'content-length', 'http2-settings'])
+
 /** gRPC allows a colon in keys, HTTP does not in header names. */
 function tokenOrNone (name: string | undefined): string | undefined {
-  return name !== undefined && /^[\w!#$%&'*+.^`|~-]+$/.test(name) ? name.toLowerCase() : undefined
+  const header = name?.toLowerCase()
+  return header !== undefined && /^[\w!#$%&'*+.^`|~-]+$/.test(header) && !NEVER_OUTGOING.has(header) ? header : undefined
 }
 
 function remembered (map: (name: string) => string | undefined): (name: string) => string | undefined {

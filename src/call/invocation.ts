@@ -93,6 +93,7 @@ export class Invocation implements CallListener, OpenCall {
   /** Runs the handler with its one request message, which no interceptor wants to see. */
   receive (request: unknown): void {
     this.#bound.openCalls.add(this)
+    if (!this.isOpen) return
     try {
       this.#bound.handler(this, request)
     } catch (error) {
@@ -103,13 +104,14 @@ export class Invocation implements CallListener, OpenCall {
   onReceiveMetadata (metadata: Metadata): void {
     this.#bound.openCalls.add(this)
     this.context.receiveMetadata(metadata)
+    if (!this.isOpen) return
     if (this.#bound.requestStream) this.receive(undefined)
     else this.call.startRead()
   }
 
   onReceiveMessage (message: unknown): void {
     if (this.#bound.requestStream) {
-      this.#sink?.onMessage(message)
+      this.#tellSink(sink => sink.onMessage(message))
     } else if (this.#request !== undefined) {
       this.#end({ code: status.UNIMPLEMENTED, details: `Received a second request message for ${this.method.path}, which takes one` })
     } else {
@@ -120,13 +122,22 @@ export class Invocation implements CallListener, OpenCall {
 
   onReceiveHalfClose (): void {
     if (this.#bound.requestStream) {
-      this.#sink?.onEnd()
+      this.#tellSink(sink => sink.onEnd())
     } else if (this.#request === undefined) {
       this.#end({ code: status.UNIMPLEMENTED, details: `Received no request message for ${this.method.path}, which takes one` })
     } else if (this.isOpen) {
       const request = this.#request
       this.#request = undefined
       this.receive(request)
+    }
+  }
+
+  /** Listeners of a grpc-js handler may throw while they are told. */
+  #tellSink (tell: (sink: RequestSink) => void): void {
+    try {
+      if (this.#sink !== undefined) tell(this.#sink)
+    } catch (error) {
+      this.fail(error)
     }
   }
 
@@ -226,7 +237,7 @@ export class Invocation implements CallListener, OpenCall {
 
   #trailers (given: Metadata | null | undefined): Metadata | undefined {
     const own = this.context.usedTrailers
-    return given == null ? own : merged(given.clone(), own)
+    return given instanceof Metadata ? merged(given.clone(), own) : own
   }
 
   #reasonOfCancellation (): GrpcError {

@@ -15,13 +15,16 @@ export class OpenCalls {
   #first: OpenCall | undefined
   #size = 0
   #whenIdle: Array<() => void> = []
+  #isShutDown = false
 
   get size (): number {
     return this.#size
   }
 
+  /** Ends the call instead, when they have been shut down. */
   add (call: OpenCall): void {
     if (call.isListed) return
+    if (this.#isShutDown) return call.shutDown()
     call.isListed = true
     call.nextCall = this.#first
     if (this.#first !== undefined) this.#first.previousCall = call
@@ -48,8 +51,14 @@ export class OpenCalls {
     return new Promise(resolve => this.#whenIdle.push(resolve))
   }
 
-  /** Ends every open call with UNAVAILABLE. */
+  /** Takes calls again. */
+  open (): void {
+    this.#isShutDown = false
+  }
+
+  /** Ends every open call with UNAVAILABLE, and those that come later. */
   shutDown (): void {
+    this.#isShutDown = true
     const calls: OpenCall[] = []
     for (let call = this.#first; call !== undefined; call = call.nextCall) calls.push(call)
     for (const call of calls) call.shutDown()

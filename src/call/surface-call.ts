@@ -137,6 +137,12 @@ function Writing<T extends Base<SurfaceOf<Writable>>> (Stream: T) {
       }
     }
 
+    /** A handler that destroys its call without an error has no other word for it. */
+    override _destroy (error: Error | null, callback: (error?: Error | null) => void): void {
+      if (error === null && this[kInvocation].isOpen) this[kInvocation].fail(new Error('The handler destroyed the call'))
+      super._destroy(error, callback)
+    }
+
     override _final (callback: () => void): void {
       callback()
       this.#finish()

@@ -12,6 +12,7 @@ interface MediaRange {
 
 /** Clients choose the header, so what is remembered of it has a bound. */
 const MOST_HEADERS = 100
+const LONGEST_HEADER = 256
 
 /**
  * Makes the function that picks a media type by an `Accept` header: that of the highest quality, and of equals the
@@ -22,10 +23,10 @@ const MOST_HEADERS = 100
 export function negotiator (offers: readonly string[]): (accept: string | undefined) => string | undefined {
   const known = new Map<string, string | undefined>()
   return accept => {
-    if (accept === undefined || accept === '*/*') return offers[0]
+    if (accept === undefined || accept === '' || accept === '*/*') return offers[0]
     if (known.has(accept)) return known.get(accept)
     const chosen = choose(parse(accept), offers)
-    if (known.size < MOST_HEADERS) known.set(accept, chosen)
+    if (known.size < MOST_HEADERS && accept.length <= LONGEST_HEADER) known.set(accept, chosen)
     return chosen
   }
 }

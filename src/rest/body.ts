@@ -1,7 +1,9 @@
 /** Request bodies, collected or passed on as they are: what they must be is decided by the route, once it is known. */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { ClosingConnections } from './closing-connections.ts'
 import { http2StreamOf } from './connection.ts'
 import { HttpStatusError } from './http-status-error.ts'
+import { endUnreadBody } from './unread-body.ts'
 
 /** Where a body comes from: the request, or what a `preParsing` hook has made of it. */
 type Payload = NodeJS.ReadableStream & { receivedEncodedLength?: number }
@@ -17,10 +19,18 @@ export function collectBodies (scope: FastifyInstance, limit: number): void {
 }
 
 /** Leaves bodies to those who read them while they arrive. */
-export function passBodies (scope: FastifyInstance): void {
+export function passBodies (scope: FastifyInstance, closings: ClosingConnections): void {
   nameTypeOfHttp2(scope)
   scope.removeAllContentTypeParsers()
-  scope.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
+  scope.addHook('onRequest', (request, reply, done) => {
+    endUnreadBody(request, reply, closings)
+    done()
+  })
+  scope.addContentTypeParser('*', (_request, payload, done) => {
+    // What goes wrong before anybody reads is told to whoever does.
+    payload.on('error', () => {})
+    done(null, payload)
+  })
 }
 
 /** Fastify takes an HTTP/2 request without media type and length for one without body, which HTTP/2 does not say. */

@@ -16,6 +16,14 @@ export function hasConnection ({ raw: { socket } }: FastifyRequest): boolean {
   return typeof (socket as Partial<typeof socket>).destroySoon === 'function'
 }
 
+/** Ends the connection at once, or the stream of it that carries the exchange. */
+export function destroyExchange (request: FastifyRequest, { raw }: FastifyReply): void {
+  const stream = http2StreamOf(request)
+  if (stream !== undefined) stream.close(INTERNAL_ERROR)
+  else if (hasConnection(request)) request.raw.socket.destroy()
+  else raw.destroy()
+}
+
 /** Ends the connection in the middle of a response, after what has been written of it and of those before it. */
 export function cutOff (request: FastifyRequest, { raw }: FastifyReply): void {
   const { socket } = request.raw

@@ -41,12 +41,12 @@ export function listed ({ headers }: HttpGateway, metadata: Metadata | null | un
  * @see https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#responses
  */
 export function httpTrailers ({ headers }: HttpGateway, { code, details, metadata }: Status): Record<string, string> {
-  const trailers: Record<string, string> = { 'grpc-status': String(code) }
+  const trailers: Record<string, string> = {}
+  if (metadata != null) headers.toHeaders(metadata, 'trailing', (name, value) => { trailers[name] = [value].flat().join(', ') })
+  trailers['grpc-status'] = String(code)
   if (code !== status.OK) trailers['grpc-message'] = percentEncoded(String(details))
-  if (metadata == null) return trailers
-  const errorDetails = metadata.get(DETAILS_KEY)[0]
+  const errorDetails = metadata?.get(DETAILS_KEY)[0]
   if (errorDetails instanceof Uint8Array) trailers[DETAILS_KEY] = Buffer.from(errorDetails).toString('base64')
-  headers.toHeaders(metadata, 'trailing', (name, value) => { trailers[name] = [value].flat().join(', ') })
   return trailers
 }
 

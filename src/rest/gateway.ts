@@ -7,6 +7,7 @@ import type { Logger } from '../call/logger.ts'
 import type { ServedMethod, ServedService } from '../call/served-service.ts'
 import type { JsonOptions } from '../json/options.ts'
 import type { JsonCodecs } from '../json/codec.ts'
+import type { ClosingConnections } from './closing-connections.ts'
 import type { ErrorWriter } from './error-body.ts'
 
 /** How streams go over HTTP. */
@@ -17,13 +18,13 @@ export interface StreamOptions {
    */
   envelope?: boolean | undefined
   /**
-   * After how many milliseconds of silence a comment is sent to clients of server-sent events, and how often
-   * WebSockets are pinged; 0 for never. Default 15,000.
+   * After how many milliseconds of silence a comment is sent to clients of server-sent events, once the response has
+   * begun, and how often WebSockets are pinged; 0 for never. Default 15,000.
    */
   heartbeatMs?: number | undefined
   /**
-   * After how many milliseconds without a message or an answer to a ping a WebSocket client is taken for gone;
-   * 0 for never. Default 60,000.
+   * A WebSocket client that has not answered a ping for so many milliseconds, nor sent anything else, is taken for
+   * gone; 0 for never. Default 60,000.
    */
   idleMs?: number | undefined
 }
@@ -44,6 +45,7 @@ export interface HttpGateway {
   readonly bodyLimit: number
   readonly json: JsonCodecs
   readonly streams: StreamSettings
+  readonly closings: ClosingConnections
   jsonOptions (method: ServedMethod): JsonOptions
   timeoutPolicy (method: ServedMethod): TimeoutPolicy
   /** False from the beginning of a shutdown to the next startup. */

@@ -13,9 +13,10 @@ import { isDisconnected } from './disconnect.ts'
 import type { HttpGateway } from './gateway.ts'
 import type { HttpCall } from './http-call.ts'
 import { HttpStatusError } from './http-status-error.ts'
+import { jsonStreamKind } from './media-type.ts'
 import type { ReplyRoute } from './reply-call.ts'
-import { requestReader } from './request.ts'
-import { streamFormats } from './stream/format.ts'
+import { oneMessage, requestReader } from './request.ts'
+import { STREAM_MEDIA_TYPES, streamFormats } from './stream/format.ts'
 import { requestStreamReader } from './stream/request-messages.ts'
 import { StreamReplyCall } from './stream/stream-reply.ts'
 import { UnaryReplyCall } from './unary-reply.ts'
@@ -49,9 +50,14 @@ export class HttpMethod {
    * @returns how long its call may take, in milliseconds; undefined for no limit
    * @throws GrpcError UNAVAILABLE during a shutdown, INVALID_ARGUMENT for wrong headers
    */
-  admit ({ raw: { rawHeaders, headers } }: FastifyRequest): number | undefined {
+  admit (request: FastifyRequest): number | undefined {
     if (!this.gateway.acceptsCalls()) throw new GrpcError(status.UNAVAILABLE, 'The server is shutting down')
-    this.gateway.headers.check(rawHeaders)
+    this.gateway.headers.check(request.raw.rawHeaders)
+    return this.timeoutOf(request)
+  }
+
+  /** @returns milliseconds; undefined for no limit */
+  timeoutOf ({ raw: { headers } }: FastifyRequest): number | undefined {
     const asked = timeoutOfHeaders(headers['grpc-timeout'] as string | undefined, headers['x-request-timeout-seconds'] as string | undefined)
     return allowedTimeout(asked, this.#timeoutPolicy)
   }
@@ -75,45 +81,52 @@ export type RouteHandler = (request: FastifyRequest, reply: FastifyReply) => voi
 /** @param template the whole URL of the route */
 export function routeHandler (http: HttpMethod, template: string): RouteHandler {
   const { method: { method: { path: rpc, requestType }, definition: { requestStream, responseStream } }, gateway, reader, writer, jsonOptions } = http
-  const route: ReplyRoute = {
-    gateway,
-    template,
-    rpc,
-    requests: requestStream
-      ? { open: requestStreamReader({ type: requestType, reader, json: jsonOptions, messageBytes: gateway.bodyLimit }) }
-      : { read: requestReader(requestType, reader, jsonOptions) },
-    write: writer
+  if (requestStream) {
+    const open = requestStreamReader({ type: requestType, reader, json: jsonOptions, messageBytes: gateway.bodyLimit })
+    const route: ReplyRoute = { gateway, template, rpc, open, write: writer }
+    return responseStream ? streamHandler(http, route) : uploadHandler(http, route)
   }
-  if (responseStream) return streamHandler(http, route)
-  return requestStream ? uploadHandler(http, route) : unaryHandler(http, route)
+  const readMessage = requestReader(requestType, reader, jsonOptions)
+  const route: ReplyRoute = { gateway, template, rpc, open: oneMessage(readMessage), write: writer }
+  return responseStream ? streamHandler(http, route) : unaryHandler(http, route, readMessage)
 }
 
-function unaryHandler (http: HttpMethod, route: ReplyRoute): RouteHandler {
+function unaryHandler (http: HttpMethod, route: ReplyRoute, readMessage: (request: FastifyRequest) => unknown): RouteHandler {
   const isIntercepted = http.gateway.interceptors.length > 0
   return (request, reply) => {
     if (isDisconnected(request, reply)) return
     const call = new UnaryReplyCall(route, request, reply, http.admit(request))
     if (isIntercepted) return http.start(call)
-    const message = call.readMessage()
-    if (message !== undefined && !call.isOver) http.run(call, message)
+    let message
+    try {
+      message = readMessage(request)
+    } catch (error) {
+      return call.refuse(error)
+    }
+    if (!call.isOver) http.run(call, message)
   }
 }
 
 function uploadHandler (http: HttpMethod, route: ReplyRoute): RouteHandler {
   return (request, reply) => {
     if (isDisconnected(request, reply)) return
-    http.start(new UnaryReplyCall(route, request, reply, http.admit(request)))
+    const timeout = http.admit(request)
+    jsonStreamKind(request.headers)
+    http.start(new UnaryReplyCall(route, request, reply, timeout))
   }
 }
 
+const accepted = negotiator(STREAM_MEDIA_TYPES)
+
 function streamHandler (http: HttpMethod, route: ReplyRoute): RouteHandler {
   const formats = streamFormats(http.gateway.streams.envelope)
-  const accepted = negotiator([...formats.keys()])
+  const { requestStream } = http.method
   return (request, reply) => {
     if (isDisconnected(request, reply)) return
     const timeout = http.admit(request)
+    if (requestStream) jsonStreamKind(request.headers)
     const format = formats.get(accepted(request.headers.accept) ?? '')
-    if (format === undefined) throw new HttpStatusError(406, `Accept must name one of ${[...formats.keys()].join(', ')}`)
+    if (format === undefined) throw new HttpStatusError(406, `Accept must name one of ${STREAM_MEDIA_TYPES.join(', ')}`)
     http.start(new StreamReplyCall(route, format, request, reply, timeout))
   }
 }

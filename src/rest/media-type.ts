@@ -5,7 +5,8 @@ import { HttpStatusError } from './http-status-error.ts'
 type Headers = FastifyRequest['headers']
 
 const JSON_MEDIA_TYPE = /^application\/(?:[\w!#$&^.+-]+\+)?json\s*(?:;|$)/i
-const JSON_LINES_MEDIA_TYPE = /^application\/(?:x-ndjson|ndjson|jsonl|x-jsonlines|x-jsonl)\s*(?:;|$)/i
+/** NDJSON has no registered type, and several that are used. */
+export const JSON_LINES_MEDIA_TYPES: readonly string[] = ['application/x-ndjson', 'application/jsonl', 'application/ndjson', 'application/x-jsonlines', 'application/x-jsonl']
 const CHARSET = /;\s*charset\s*=\s*"?([^\s;"]+)/i
 
 /** @throws HttpStatusError 415 unless the body is JSON, as far as its headers tell */
@@ -26,7 +27,7 @@ export function jsonStreamKind (headers: Headers): 'lines' | 'json' {
   checkEncoding(headers)
   const mediaType = headers['content-type']
   if (mediaType === undefined) return 'json'
-  const isLines = JSON_LINES_MEDIA_TYPE.test(mediaType)
+  const isLines = JSON_LINES_MEDIA_TYPES.includes(mediaType.split(';', 1)[0]!.trim().toLowerCase())
   if (!isLines && !JSON_MEDIA_TYPE.test(mediaType)) {
     throw unsupported(mediaType, "Send one JSON message a line, with the header 'content-type: application/x-ndjson', or an array of them with 'application/json'")
   }

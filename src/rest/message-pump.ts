@@ -1,4 +1,6 @@
 /** The messages of a request stream, given one by one as they are asked for. */
+import { GrpcError } from '../errors.ts'
+import { HttpStatusError } from './http-status-error.ts'
 
 export interface MessageReceiver {
   onMessage (message: unknown): void
@@ -16,13 +18,14 @@ export interface MessageSource {
    *
    * @throws what is wrong with it
    */
-  next (): unknown
+  next (isFirst: boolean): unknown
 }
 
 export class MessagePump {
   readonly #source: MessageSource
   readonly #receiver: MessageReceiver
   #wanted = 0
+  #given = 0
   #isDelivering = false
   #isOver = false
 
@@ -47,24 +50,29 @@ export class MessagePump {
     // A message that is given may ask for the next one at once, which must not nest ever deeper.
     if (this.#isDelivering) return
     this.#isDelivering = true
-    while (this.#wanted > 0 && !this.#isOver) {
-      let message
-      try {
-        message = this.#source.next()
-      } catch (error) {
-        this.fail(error)
-        break
-      }
-      if (message !== undefined) {
-        this.#wanted--
-        this.#receiver.onMessage(message)
-      } else if (this.#source.isComplete) {
-        this.end()
-      } else {
-        break
-      }
+    try {
+      while (this.#wanted > 0 && !this.#isOver && this.#giveNext()) this.#wanted--
+    } finally {
+      this.#isDelivering = false
     }
-    this.#isDelivering = false
+  }
+
+  /** @returns whether a message was given */
+  #giveNext (): boolean {
+    let message
+    try {
+      message = this.#source.next(this.#given === 0)
+    } catch (error) {
+      this.fail(numbered(error, this.#given + 1))
+      return false
+    }
+    if (message !== undefined) {
+      this.#given++
+      this.#receiver.onMessage(message)
+      return true
+    }
+    if (this.#source.isComplete) this.end()
+    return false
   }
 
   /** Tells of the end, wanted or not. */
@@ -84,4 +92,13 @@ export class MessagePump {
   stop (): void {
     this.#isOver = true
   }
+}
+
+/** Says which message is wrong. */
+function numbered (error: unknown, number: number): unknown {
+  const prefix = `Message ${number} of the request: `
+  if (error instanceof HttpStatusError) return new HttpStatusError(error.statusCode, prefix + error.message)
+  if (!(error instanceof GrpcError)) return error
+  const { code, details, errorDetails, cause } = error
+  return new GrpcError(code, prefix + details, { errorDetails, ...(cause === undefined ? {} : { cause }) })
 }

@@ -21,27 +21,20 @@ const NO_QUERY: QueryBinder = { hasFields: false, bind: text => text }
 export function queryBinder (type: protobuf.Type, options: JsonReadOptions): (url: string) => QueryBinder {
   return url => {
     const query = queryOf(url)
-    return query === '' ? NO_QUERY : bound(() => JSON.stringify(queryToJson(type, query, options)))
-  }
-}
-
-function bound (fields: () => string): QueryBinder {
-  return {
-    get hasFields () {
-      try {
-        return fields() !== '{}'
-      } catch {
-        return true // which is to be told
-      }
-    },
-    bind: text => withMembers(text, fields())
+    if (query === '') return NO_QUERY
+    try {
+      const fields = JSON.stringify(queryToJson(type, query, options))
+      return fields === '{}' ? NO_QUERY : { hasFields: true, bind: text => withMembers(text, fields) }
+    } catch (error) {
+      return { hasFields: true, bind () { throw error } }
+    }
   }
 }
 
 /** @param object the text of a JSON object, without white space around it */
 function withMembers (text: string, object: string): string {
   const start = /^\s*\{\s*/.exec(text)?.[0]
-  if (start === undefined || object === '{}') return text
+  if (start === undefined) return text
   const rest = text.slice(start.length)
   return `${object.slice(0, -1)}${rest.startsWith('}') ? '' : ','}${rest}`
 }

@@ -5,26 +5,19 @@ import type { MetadataPosition } from '../call/headers.ts'
 import type { JsonWriter } from '../json/codec.ts'
 import { cancelOnDisconnect, forgetCall } from './disconnect.ts'
 import { HttpCall, type HttpRoute } from './http-call.ts'
-import type { MessageReceiver } from './message-pump.ts'
-import type { RequestMessages } from './stream/request-messages.ts'
-import { endUnreadBody } from './unread-body.ts'
+import type { OpenRequest, RequestBody } from './request.ts'
 
 export interface ReplyRoute extends HttpRoute {
-  readonly requests: RequestSide
+  /** How the body becomes messages. */
+  readonly open: OpenRequest
   readonly write: JsonWriter
 }
-
-/** How the body becomes messages: one, or a stream of them. */
-export type RequestSide =
-  | { readonly read: (request: FastifyRequest) => unknown }
-  | { readonly open: (request: FastifyRequest, receiver: MessageReceiver) => RequestMessages }
 
 export abstract class ReplyCall extends HttpCall {
   override readonly protocol = 'http'
   declare protected readonly route: ReplyRoute
   protected readonly reply: FastifyReply
-  #read = false
-  #messages: RequestMessages | undefined = undefined
+  #body: RequestBody | undefined = undefined
 
   constructor (route: ReplyRoute, request: FastifyRequest, reply: FastifyReply, timeout: number | undefined) {
     super(route, request, timeout)
@@ -32,35 +25,13 @@ export abstract class ReplyCall extends HttpCall {
     cancelOnDisconnect(this, request, reply)
   }
 
-  /** The one request message; undefined when it is wrong, and the client has been told so. */
-  readMessage (): unknown {
-    try {
-      return (this.route.requests as Extract<RequestSide, { read: unknown }>).read(this.request)
-    } catch (error) {
-      this.refuse(error)
-      return undefined
-    }
-  }
-
   protected override read (): void {
-    if ('open' in this.route.requests) return this.#readStream(this.route.requests.open)
-    if (this.#read) return this.deliverEnd()
-    this.#read = true
-    const message = this.readMessage()
-    if (message !== undefined) this.deliver(message)
-  }
-
-  #readStream (open: Extract<RequestSide, { open: unknown }>['open']): void {
-    try {
-      this.#messages ??= open(this.request, {
-        onMessage: message => this.deliver(message),
-        onEnd: () => this.deliverEnd(),
-        onError: error => this.refuse(error)
-      })
-    } catch (error) {
-      return this.refuse(error)
-    }
-    this.#messages.read()
+    this.#body ??= this.route.open(this.request, {
+      onMessage: message => this.deliver(message),
+      onEnd: () => this.deliverEnd(),
+      onError: error => this.refuse(error)
+    })
+    this.#body.read()
   }
 
   protected override serialize (message: unknown): string {
@@ -75,9 +46,7 @@ export abstract class ReplyCall extends HttpCall {
 
   protected override released (): void {
     forgetCall(this, this.request)
-    if ('read' in this.route.requests) return
-    this.#messages?.stop()
-    endUnreadBody(this.request, this.reply)
+    this.#body?.stop()
   }
 
   protected setHeaders (metadata: Metadata, position: MetadataPosition): void {

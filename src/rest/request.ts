@@ -5,8 +5,40 @@ import type { JsonReader } from '../json/codec.ts'
 import type { JsonReadOptions } from '../json/options.ts'
 import type { JsonValue } from '../json/value.ts'
 import { checkJson } from './media-type.ts'
+import type { MessageReceiver } from './message-pump.ts'
 import { queryOf, queryToJson } from './query.ts'
 import { decodeUtf8 } from './utf8.ts'
+
+/** The body of a request, as a call reads it. */
+export interface RequestBody {
+  /** Gives the next message, or the end, to the receiver: now, or when it has come. */
+  read (): void
+  /** Nothing more is wanted. */
+  stop (): void
+}
+
+export type OpenRequest = (request: FastifyRequest, receiver: MessageReceiver) => RequestBody
+
+/** The body of a request that has one message. */
+export function oneMessage (readMessage: (request: FastifyRequest) => unknown): OpenRequest {
+  return (request, receiver) => {
+    let isGiven = false
+    return {
+      read () {
+        if (isGiven) return receiver.onEnd()
+        isGiven = true
+        let message
+        try {
+          message = readMessage(request)
+        } catch (error) {
+          return receiver.onError(error)
+        }
+        receiver.onMessage(message)
+      },
+      stop () {}
+    }
+  }
+}
 
 /**
  * Makes the function that reads the request message: from the JSON body, or from the query when there is no body.

@@ -1,5 +1,6 @@
 /** Clients that go on sending after they have had their answer. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { ClosingConnections } from './closing-connections.ts'
 import { hasConnection, http2StreamOf, NO_ERROR } from './connection.ts'
 
 /** How long an HTTP/1.1 client may go on, in milliseconds: closed at once, it might lose the answer. */
@@ -11,7 +12,7 @@ const PATIENCE_MS = 5000
  *
  * @see https://www.rfc-editor.org/rfc/rfc9113#section-8.1
  */
-export function endUnreadBody (request: FastifyRequest, reply: FastifyReply): void {
+export function endUnreadBody (request: FastifyRequest, reply: FastifyReply, closings: ClosingConnections): void {
   const { raw } = request
   if (raw.complete) return
   const stream = http2StreamOf(request)
@@ -21,7 +22,11 @@ export function endUnreadBody (request: FastifyRequest, reply: FastifyReply): vo
     reply.raw.once('finish', () => {
       if (raw.complete) return
       const timer = setTimeout(() => raw.socket.destroy(), PATIENCE_MS).unref()
-      raw.once('close', () => clearTimeout(timer))
+      const closed = closings.add(() => raw.socket.destroy())
+      raw.once('close', () => {
+        clearTimeout(timer)
+        closed()
+      })
     })
   }
 }

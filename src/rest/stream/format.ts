@@ -1,5 +1,6 @@
 /** The forms in which a stream of messages goes out, by the media type that the client accepts. */
 import type { EndOfCall } from '../end-of-call.ts'
+import { JSON_LINES_MEDIA_TYPES } from '../media-type.ts'
 
 export interface StreamFormat {
   /** As it is answered. */
@@ -26,39 +27,34 @@ const UNBUFFERED = { 'x-accel-buffering': 'no' }
 
 /**
  * One JSON message a line, and an error as the last: `{"error":{…}}`.
- *
- * @param wrap what a line holds of a message
  */
-function lines (contentType: string, wrap: Wrapper): StreamFormat {
+function lines (contentType: string, envelopes: boolean): StreamFormat {
   const framing: StreamFraming = {
     begin: '',
-    message: json => `${wrap(json)}\n`,
+    message: envelopes ? json => `{"result":${json}}\n` : json => `${json}\n`,
     end: ({ error }) => error === undefined ? '' : `{"error":${error.object}}\n`
   }
   return { contentType, headers: UNBUFFERED, open: () => framing }
 }
 
-type Wrapper = (json: string) => string
-
-const bare: Wrapper = json => json
-const inEnvelope: Wrapper = json => `{"result":${json}}`
-
 /** A JSON array. Without envelopes its elements are messages alone, so that after an error it stays without an end. */
-function array (wrap: Wrapper): StreamFormat {
+function array (envelopes: boolean): StreamFormat {
   return {
     contentType: 'application/json; charset=utf-8',
     headers: UNBUFFERED,
     open () {
       let separator = ''
-      const element = (json: string): string => {
-        const text = separator + json
-        separator = ','
-        return text
-      }
       return {
         begin: '[',
-        message: json => element(wrap(json)),
-        end: ({ error }) => error === undefined ? ']' : wrap === bare ? undefined : `${element(`{"error":${error.object}}`)}]`
+        message (json) {
+          const text = envelopes ? `${separator}{"result":${json}}` : separator + json
+          separator = ','
+          return text
+        },
+        end ({ error }) {
+          if (error === undefined) return ']'
+          return envelopes ? `${separator}{"error":${error.object}}]` : undefined
+        }
       }
     }
   }
@@ -84,17 +80,18 @@ const eventStream: StreamFormat = {
   }
 }
 
+/** What `Accept` may name. The first is what clients get that do not care. */
+export const STREAM_MEDIA_TYPES: readonly string[] = [...JSON_LINES_MEDIA_TYPES, 'application/json', 'text/event-stream']
+
 /**
- * The formats by media type; the first one is the default.
+ * The formats by media type.
  *
  * @param envelopes whether messages are wrapped, as `{"result":…}`, so that they cannot be mistaken for an error
  */
 export function streamFormats (envelopes: boolean): ReadonlyMap<string, StreamFormat> {
-  const wrap = envelopes ? inEnvelope : bare
   return new Map([
-    ['application/x-ndjson', lines('application/x-ndjson', wrap)],
-    ['application/jsonl', lines('application/jsonl', wrap)],
-    ['application/json', array(wrap)],
+    ...JSON_LINES_MEDIA_TYPES.map(type => [type, lines(type, envelopes)] as const),
+    ['application/json', array(envelopes)],
     ['text/event-stream', eventStream]
   ])
 }

@@ -2,11 +2,11 @@
 import { Readable } from 'node:stream'
 import type { FastifyRequest } from 'fastify'
 import type protobuf from 'protobufjs'
-import { GrpcError } from '../../errors.ts'
 import type { JsonReader } from '../../json/codec.ts'
 import type { JsonReadOptions } from '../../json/options.ts'
 import { HttpStatusError } from '../http-status-error.ts'
 import { MessagePump, type MessageReceiver, type MessageSource } from '../message-pump.ts'
+import type { OpenRequest, RequestBody } from '../request.ts'
 import { jsonStreamKind } from '../media-type.ts'
 import { JsonSplitter } from './json-splitter.ts'
 import { LineSplitter } from './line-splitter.ts'
@@ -21,8 +21,8 @@ export interface RequestStreamOptions {
   readonly messageBytes: number
 }
 
-/** Makes the function that begins to read the request messages of a call. It throws an HttpStatusError 415. */
-export function requestStreamReader ({ type, reader, json, messageBytes }: RequestStreamOptions): (request: FastifyRequest, receiver: MessageReceiver) => RequestMessages {
+/** Makes the function that begins to read the request messages of a call. The media type has been checked. */
+export function requestStreamReader ({ type, reader, json, messageBytes }: RequestStreamOptions): OpenRequest {
   const bindQuery = queryBinder(type, json)
   return (request, receiver) => {
     const splitter = jsonStreamKind(request.headers) === 'lines' ? new LineSplitter(messageBytes) : new JsonSplitter(messageBytes)
@@ -30,7 +30,10 @@ export function requestStreamReader ({ type, reader, json, messageBytes }: Reque
   }
 }
 
-export class RequestMessages implements MessageSource {
+/** With this many bytes unread, the client has to wait. */
+const MOST_UNREAD = 64 * 1024
+
+export class RequestMessages implements MessageSource, RequestBody {
   /** Undefined for a request without body. */
   readonly #body: NodeJS.ReadableStream | undefined
   readonly #isGone: () => boolean
@@ -40,8 +43,9 @@ export class RequestMessages implements MessageSource {
   readonly #pump: MessagePump
   #started = false
   /** Messages that have been read before they are wanted; the next one is the last. */
-  #read: unknown[] = []
-  #given = 0
+  #readAhead: unknown[] = []
+  /** How many bytes have come since nothing was left to be given. */
+  #unread = 0
   /** Whether all bytes have come. */
   #isComplete = false
 
@@ -58,13 +62,12 @@ export class RequestMessages implements MessageSource {
     return this.#isComplete
   }
 
-  /** Gives the next message, or the end, to the receiver: now, or when it has come. */
   read (): void {
     if (!this.#started) this.#start()
     this.#pump.read()
   }
 
-  /** Nothing more is wanted: what still comes is dropped. */
+  /** What still comes is dropped. */
   stop (): void {
     this.#pump.stop()
     const body = this.#body
@@ -74,38 +77,30 @@ export class RequestMessages implements MessageSource {
     if (!this.#isComplete) body.resume()
   }
 
-  next (): unknown {
-    if (this.#read.length === 0) this.#readLines()
-    if (this.#read.length > 0) {
-      this.#given++
-      const message = this.#read.pop()
-      this.#resumeIfEmpty()
-      return message
+  next (isFirst: boolean): unknown {
+    if (this.#readAhead.length === 0 && !(isFirst && this.#query.hasFields)) this.#readLines()
+    const message = this.#readAhead.length > 0 ? this.#readAhead.pop() : this.#readText(isFirst)
+    if (this.#readAhead.length === 0 && this.#splitter.isEmpty && !this.#isComplete) {
+      this.#unread = 0
+      this.#body!.resume()
     }
+    return message
+  }
+
+  #readText (isFirst: boolean): unknown {
     const text = this.#splitter.next()
-    const isFirst = this.#given === 0
-    this.#resumeIfEmpty()
-    if (text === undefined && !(isFirst && this.#isComplete && this.#query.hasFields)) return undefined
-    this.#given++
-    try {
-      return this.#reader.fromText(isFirst ? this.#query.bind(text ?? '{}') : text!)
-    } catch (error) {
-      throw numbered(error, this.#given)
-    }
+    if (!isFirst) return text === undefined ? undefined : this.#reader.fromText(text)
+    if (text === undefined && !(this.#isComplete && this.#query.hasFields)) return undefined
+    return this.#reader.fromText(this.#query.bind(text ?? '{}'))
   }
 
   /** Reads the lines that have come at once, where nothing is to be said about a single one. */
   #readLines (): void {
     const { lines } = this.#splitter
-    if (lines === undefined || (this.#given === 0 && this.#query.hasFields)) return
-    const messages = this.#reader.fromLines(lines)
+    const messages = lines === undefined ? undefined : this.#reader.fromLines(lines)
     if (messages === undefined) return
     this.#splitter.takeLines!()
-    this.#read = messages.reverse()
-  }
-
-  #resumeIfEmpty (): void {
-    if (this.#read.length === 0 && this.#splitter.isEmpty && !this.#isComplete) this.#body!.resume()
+    this.#readAhead = messages.reverse()
   }
 
   #start (): void {
@@ -118,13 +113,16 @@ export class RequestMessages implements MessageSource {
     body.on('data', this.#onData)
     body.on('end', this.#onEnd)
     body.on('error', this.#onError)
+    const { errored } = body as Readable
+    if (errored) this.#onError(errored)
   }
 
   readonly #onData = (chunk: Buffer | string): void => {
-    this.#body!.pause()
-    this.#splitter.push(typeof chunk === 'string' ? Buffer.from(chunk) : chunk)
-    // Bytes of half a message do not wait until that is wanted, so that it is noticed when the client goes away.
-    this.#resumeIfEmpty()
+    const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk
+    this.#splitter.push(bytes)
+    // While a connection is not read, nobody hears of it when the client goes away.
+    this.#unread = this.#splitter.isEmpty && this.#readAhead.length === 0 ? 0 : this.#unread + bytes.length
+    if (this.#unread >= MOST_UNREAD) this.#body!.pause()
     this.#pump.advance()
   }
 
@@ -146,11 +144,4 @@ export class RequestMessages implements MessageSource {
 function streamOf (body: unknown): NodeJS.ReadableStream {
   if (typeof (body as Partial<NodeJS.ReadableStream>).pipe === 'function') return body as NodeJS.ReadableStream
   return Readable.from([typeof body === 'string' || body instanceof Uint8Array ? Buffer.from(body as string) : Buffer.from(JSON.stringify(body))])
-}
-
-/** Says which message is wrong. */
-function numbered (error: unknown, number: number): unknown {
-  if (!(error instanceof GrpcError)) return error
-  const { code, details, errorDetails, cause } = error
-  return new GrpcError(code, `Message ${number} of the request: ${details}`, { errorDetails, ...(cause === undefined ? {} : { cause }) })
 }

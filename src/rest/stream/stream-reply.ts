@@ -6,12 +6,15 @@ import type { Metadata } from '@grpc/grpc-js'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Status } from '../../call/invocation.ts'
 import { status } from '../../status.ts'
-import { cutOff, http2StreamOf } from '../connection.ts'
+import { cutOff, destroyExchange, http2StreamOf } from '../connection.ts'
 import { endOfCall, httpTrailers } from '../end-of-call.ts'
 import { ReplyCall, type ReplyRoute } from '../reply-call.ts'
 import { sendStatus } from '../reply.ts'
 import { BatchedOutput } from './batched-output.ts'
 import type { StreamFormat, StreamFraming } from './format.ts'
+
+/** How often it is looked for messages between two heartbeats. */
+const LOOKS = 4
 
 export class StreamReplyCall extends ReplyCall {
   readonly #format: StreamFormat
@@ -22,8 +25,8 @@ export class StreamReplyCall extends ReplyCall {
   #beginsWithHeaders = false
   #mayHaveTrailers = false
   #heartbeat: NodeJS.Timeout | undefined
-  /** Whether nothing was written since the last heartbeat was due. */
-  #isQuiet = false
+  /** How often it was looked in vain for a message since the last one. */
+  #quiet = 0
 
   constructor (route: ReplyRoute, format: StreamFormat, request: FastifyRequest, reply: FastifyReply, timeout: number | undefined) {
     super(route, request, reply, timeout)
@@ -39,7 +42,7 @@ export class StreamReplyCall extends ReplyCall {
   }
 
   protected override writeMessage (serialized: string, done: () => void): void {
-    this.#isQuiet = false
+    this.#quiet = 0
     this.#begin().write(this.#framing.message(serialized), done)
   }
 
@@ -55,6 +58,7 @@ export class StreamReplyCall extends ReplyCall {
       const trailers = httpTrailers(gateway, ending)
       output.prependOnceListener('end', () => { if (this.#mayHaveTrailers) reply.raw.addTrailers(trailers) })
     }
+    reply.raw.once('close', gateway.closings.add(() => destroyExchange(request, reply)))
     if (end !== undefined) output.end(end)
     else if (this.#takesTrailers) this.#endUnfinished(output)
     else output.whenTaken(() => cutOff(request, reply))
@@ -74,7 +78,8 @@ export class StreamReplyCall extends ReplyCall {
     if (this.#output !== undefined) return this.#output
     const { reply } = this
     const output = this.#output = new BatchedOutput()
-    reply.headers({ 'x-request-id': this.requestId(), 'content-type': this.#format.contentType, ...this.#format.headers })
+    const vary = reply.getHeader('vary')
+    reply.headers({ 'x-request-id': this.requestId(), 'content-type': this.#format.contentType, vary: vary === undefined ? 'accept' : `${vary}, accept`, ...this.#format.headers })
     if (this.#framing.begin !== '') output.add(this.#framing.begin)
     reply.raw.once('pipe', () => this.#onPipe())
     reply.send(output)
@@ -98,9 +103,8 @@ export class StreamReplyCall extends ReplyCall {
     const { heartbeatMs } = this.route.gateway.streams
     if (heartbeat === undefined || heartbeatMs === 0 || this.isOver) return
     this.#heartbeat = setInterval(() => {
-      if (this.#isQuiet) this.#output!.add(heartbeat)
-      this.#isQuiet = true
-    }, heartbeatMs)
+      if (++this.#quiet % LOOKS === 0) this.#output!.add(heartbeat)
+    }, heartbeatMs / LOOKS)
   }
 
   /** The trailers say what is wrong with a response that ends too early, and the connection ends with it. */

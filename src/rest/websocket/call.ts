@@ -24,6 +24,9 @@ const LONGEST_READING_MS = 60_000
 /** How long a client that has been sent everything may take to answer the close of its socket, in milliseconds. */
 const LONGEST_CLOSING_MS = 2000
 
+/** A handler that writes so much without reading does not do that for its requests. */
+const MOST_DROPPED = 1000
+
 const NORMAL_CLOSURE = 1000
 const NO_CODE = 1005
 const INTERNAL_ERROR = 1011
@@ -43,6 +46,8 @@ export class WebSocketCall extends HttpCall {
   readonly #requests: FrameRequests
   readonly #heartbeat: Heartbeat
   #isCorked = false
+  /** How many messages were dropped since the handler has last read. */
+  #dropped = 0
   #lastWords: NodeJS.Timeout | undefined
 
   constructor (route: WebSocketRoute, codec: FrameCodec, request: FastifyRequest, socket: WebSocket, timeout: number | undefined) {
@@ -60,6 +65,7 @@ export class WebSocketCall extends HttpCall {
   }
 
   protected override read (): void {
+    this.#dropped = 0
     this.#requests.read()
   }
 
@@ -85,11 +91,7 @@ export class WebSocketCall extends HttpCall {
   }
 
   protected override writeMessage (serialized: string | Uint8Array, done: () => void): void {
-    if (this.#socket.readyState !== OPEN) {
-      if (this.#requests.isOver) this.cancel()
-      else setImmediate(done)
-      return
-    }
+    if (this.#socket.readyState !== OPEN) return this.#drop(done)
     this.#cork()
     if (this.#socket.bufferedAmount < MOST_WAITING) {
       this.#socket.send(serialized, { binary: this.#codec.binary })
@@ -100,8 +102,16 @@ export class WebSocketCall extends HttpCall {
     }
   }
 
+  /** Of a message that nobody gets: the handler may go on as long as it reads what came before the close. */
+  #drop (done: () => void): void {
+    if (this.#requests.isOver || ++this.#dropped > MOST_DROPPED) this.cancel()
+    else setImmediate(done)
+  }
+
   protected override writeStatus (ending: Status): void {
-    const { error, status } = endOfCall(this.route.gateway, ending, this.refusedWith)
+    const { gateway } = this.route
+    const { error, status } = endOfCall(gateway, ending, this.refusedWith)
+    this.#socket.once('close', gateway.closings.add(() => this.#socket.terminate()))
     this.#cork()
     this.#control(error === undefined ? status : { ...status, error: JSON.parse(error.object) }, () => {
       setTimeout(() => this.#socket.terminate(), LONGEST_CLOSING_MS).unref()

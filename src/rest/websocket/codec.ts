@@ -38,7 +38,7 @@ function jsonFrames ({ method: { method: { requestType } }, reader, writer, json
     open (url) {
       const query = bindQuery(url)
       return {
-        get hasFields () { return query.hasFields },
+        hasFields: query.hasFields,
         read (frame, isFirst) {
           const text = frame === undefined ? '{}' : decodeUtf8(frame)
           return reader.fromText(isFirst ? query.bind(text) : text)
@@ -58,7 +58,7 @@ function protobufFrames ({ method: { method: { requestType }, definition }, read
     open (url) {
       const query = bindQuery(url)
       return {
-        get hasFields () { return query.hasFields },
+        hasFields: query.hasFields,
         read (frame = Buffer.alloc(0), isFirst) {
           const bytes = isFirst && query.hasFields ? Buffer.concat([requestSerialize(reader.fromText(query.bind('{}'))), frame]) : frame
           try {

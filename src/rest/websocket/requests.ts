@@ -16,13 +16,19 @@ export interface FrameRequestsOptions {
   readonly messageBytes: number
 }
 
+/** With this many frames unread, or bytes in them, the client has to wait. */
+const MOST_FRAMES = 100
+const MOST_UNREAD = 64 * 1024
+
 export class FrameRequests implements MessageSource {
   readonly #socket: WebSocket
   readonly #options: FrameRequestsOptions
   readonly #receiver: MessageReceiver
   readonly #pump: MessagePump
   readonly #frames: Buffer[] = []
-  #given = 0
+  /** How many bytes wait in them. */
+  #unread = 0
+  #hasGiven = false
   #isComplete = false
   #isStopped = false
 
@@ -62,17 +68,18 @@ export class FrameRequests implements MessageSource {
     this.#socket.resume()
   }
 
-  next (): unknown {
-    const { reader } = this.#options
-    const hasNext = this.#hasNext()
+  next (isFirst: boolean): unknown {
+    if (!this.#hasNext()) return undefined
+    this.#hasGiven = true
     const frame = this.#frames.shift()
+    this.#unread -= frame?.length ?? 0
     if (this.#frames.length === 0) this.#socket.resume()
-    return hasNext ? reader.read(frame, this.#given++ === 0) : undefined
+    return this.#options.reader.read(frame, isFirst)
   }
 
   /** Without any frame, the query may be a message. */
   #hasNext (): boolean {
-    return this.#frames.length > 0 || (this.#isComplete && this.#given === 0 && this.#options.reader.hasFields)
+    return this.#frames.length > 0 || (this.#isComplete && !this.#hasGiven && this.#options.reader.hasFields)
   }
 
   #receive (frame: Buffer, isBinary: boolean): void {
@@ -84,7 +91,8 @@ export class FrameRequests implements MessageSource {
       return this.#receiver.onError(error)
     }
     this.#pump.advance()
-    if (this.#frames.length > 0) this.#socket.pause()
+    // While a socket is not read, nobody hears of it when the client goes away.
+    if (this.#frames.length >= MOST_FRAMES || this.#unread >= MOST_UNREAD) this.#socket.pause()
   }
 
   #take (frame: Buffer, isBinary: boolean): void {
@@ -97,6 +105,7 @@ export class FrameRequests implements MessageSource {
     if (this.#isComplete) throw new GrpcError(status.INVALID_ARGUMENT, requestStream ? 'A message came after the end of the requests' : 'The RPC takes one request message')
     if (frame.length > messageBytes) throw new HttpStatusError(413, `The message is larger than ${messageBytes} bytes`)
     this.#frames.push(frame)
+    this.#unread += frame.length
     if (!requestStream) this.#isComplete = true
   }
 }

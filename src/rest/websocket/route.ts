@@ -1,5 +1,5 @@
 /** WebSockets on the routes of a gateway, where @fastify/websocket is registered with the app. */
-import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify'
+import type { FastifyInstance, RouteOptions } from 'fastify'
 import { badRequest } from '../../errors.ts'
 import type { HttpMethod } from '../handlers.ts'
 import { WebSocketCall, type WebSocketRoute } from './call.ts'
@@ -12,20 +12,20 @@ export function webSocketOptions (scope: FastifyInstance, http: HttpMethod, temp
   const { gateway, method: { method: { path: rpc }, requestStream } } = http
   const route: WebSocketRoute = { gateway, template, rpc, requestStream }
   const codecs = frameCodecs(http)
-  const timeouts = new WeakMap<FastifyRequest, { timeout: number | undefined }>()
 
   return {
     /** What is refused here still has an HTTP status. */
     async preHandler (request) {
       if ((request as { ws?: boolean }).ws !== true) return
       const offered = request.headers['sec-websocket-protocol']
-      if (!isServable(offered)) throw badRequest([{ field: 'sec-websocket-protocol', description: `the header must offer json or proto, not ${offered}` }])
-      timeouts.set(request, { timeout: http.admit(request) })
+      // What it offers is not repeated, because it may be a token.
+      if (!isServable(offered)) throw badRequest([{ field: 'sec-websocket-protocol', description: 'the header must offer json or proto' }])
+      http.admit(request)
     },
     wsHandler (socket, request) {
       ownSocket(scope, socket)
       const codec = codecs.get(socket.protocol) ?? codecs.get('json')!
-      http.start(new WebSocketCall(route, codec, request, socket, timeouts.get(request)!.timeout))
+      http.start(new WebSocketCall(route, codec, request, socket, http.timeoutOf(request)))
     }
   }
 }

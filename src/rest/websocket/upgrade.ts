@@ -6,26 +6,44 @@ import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 
-const SUBPROTOCOLS: ReadonlySet<string> = new Set(['json', 'proto'])
+const SUBPROTOCOLS: readonly string[] = ['json', 'proto']
+/** What stands in the header when a client offers nothing that can be served; not what it offers, which may be a token. */
+const UNSERVABLE = 'unknown'
 const TOKEN = /^bearer\.(.+)$/i
 
 /**
  * Turns a token among the subprotocols into the header `authorization: Bearer …`, which hooks and handlers know, and
  * leaves the first subprotocol that can be served as the one that is offered.
  *
- * @param isServed whether the path of a URL is a route of a gateway
+ * @param isServed whether a URL is a route of a gateway
  */
-export function prepareUpgrades (app: FastifyInstance, isServed: (path: string) => boolean): void {
+export function prepareUpgrades (app: FastifyInstance, isServed: (url: string) => boolean): void {
   app.server.prependListener('upgrade', prepare)
   // From then on @fastify/websocket takes none, and Node.js answers those that nobody listens for.
   app.addHook('preClose', async () => { app.server.removeListener('upgrade', prepare) })
 
   function prepare (request: IncomingMessage, socket: Duplex): void {
-    if (!isServed(request.url!.replace(/[?#].*$/s, ''))) return
+    if (!canUpgrade(request, socket)) return
+    if (!isServed(request.url!)) return
     // Of an upgrade that @fastify/websocket injects.
     request.rawHeaders ??= Object.entries(request.headers).flatMap(([name, value]) => [name, String(value)])
     request.socket ??= socket as IncomingMessage['socket']
     sortOut(request)
+  }
+}
+
+/** What @fastify/websocket would neither serve nor close: an upgrade behind a request that is open, or of no URL. */
+function canUpgrade ({ url }: IncomingMessage, socket: Duplex & { _httpMessage?: unknown }): boolean {
+  if (socket._httpMessage != null) {
+    socket.destroy()
+    return false
+  }
+  try {
+    decodeURI(url!)
+    return true
+  } catch {
+    socket.end('HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n', () => socket.destroy())
+    return false
   }
 }
 
@@ -37,17 +55,28 @@ function sortOut ({ headers, rawHeaders }: IncomingMessage): void {
     headers.authorization = `Bearer ${token}`
     rawHeaders.push('authorization', headers.authorization)
   }
-  headers['sec-websocket-protocol'] = offered.find(name => SUBPROTOCOLS.has(name)) ?? offered[0]!
+  headers['sec-websocket-protocol'] = offered.find(isServable) ?? UNSERVABLE
 }
 
 /** `bearer.<token>`, or the pair `Bearer, <token>` of grpc-websocket-proxy. */
 function tokenOf (offered: readonly string[]): string | undefined {
   const named = offered.map(name => TOKEN.exec(name)?.[1]).find(token => token !== undefined)
-  const pair = offered.findIndex(name => name.toLowerCase() === 'bearer')
-  return named ?? (pair === -1 ? undefined : offered[pair + 1])
+  const others = offered.filter(name => !SUBPROTOCOLS.includes(name))
+  const pair = others.findIndex(name => name.toLowerCase() === 'bearer')
+  return named ?? (pair === -1 ? undefined : others[pair + 1])
 }
 
-/** Whether a client that offers these can be served: with one of the subprotocols, or with none at all. */
+/** Whether a client can be served that offers this, or nothing. Those of grpc-websocket-proxy offer `Bearer`, and mean JSON. */
 export function isServable (offered: string | undefined): boolean {
-  return offered === undefined || SUBPROTOCOLS.has(offered) || offered.toLowerCase() === 'bearer' || TOKEN.test(offered)
+  return offered === undefined || SUBPROTOCOLS.includes(offered) || offered.toLowerCase() === 'bearer'
+}
+
+/** The path of a URL in a form that is the same however lenient a router is in case, slashes and escapes. */
+export function loosePath (url: string): string {
+  const path = url.replace(/[?#].*$/s, '').replace(/\/+$/, '')
+  try {
+    return decodeURIComponent(path).toLowerCase()
+  } catch {
+    return path
+  }
 }
