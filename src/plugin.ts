@@ -1,17 +1,17 @@
 /** The Fastify plugin: the routes of gateways, and their end with the app. */
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
-import { configurationErrors } from './errors.ts'
-import { kHttpGateway, type HttpGateway, type Mountable } from './rest/gateway.ts'
-import { notFoundHandler } from './rest/not-found.ts'
-import { collectBodies, passBodies } from './rest/body.ts'
-import { Connections } from './rest/connections.ts'
-import { HttpMethod } from './rest/handlers.ts'
 import type { ServedMethod } from './call/served-service.ts'
-import { loosePath, prepareUpgrades } from './rest/websocket/upgrade.ts'
-import { hasWebSockets } from './rest/websocket/socket.ts'
+import { configurationErrors } from './errors.ts'
+import { collectBodies, passBodies } from './rest/body.ts'
+import { kHttpGateway, type HttpGateway, type Mountable } from './rest/gateway.ts'
+import { HttpMethod } from './rest/handlers.ts'
+import { IdleConnections } from './rest/idle-connections.ts'
+import { notFoundHandler } from './rest/not-found.ts'
 import { sendError } from './rest/reply.ts'
 import { conventionRoutes, nameOf, registerRoute, type MountedRoute } from './rest/routes.ts'
+import { hasWebSockets } from './rest/websocket/socket.ts'
+import { loosePath, prepareUpgrades } from './rest/websocket/upgrade.ts'
 import type { MethodKind } from './schema/service.ts'
 
 declare module 'fastify' {
@@ -39,11 +39,11 @@ const plugin: FastifyPluginAsync<GrpcGatewayPluginOptions> = async (app, { gatew
     mount(app, gateway, base, claimed)
   }
   // Between the two, Fastify waits for the connections that are open.
-  const connections = new Connections(app.server)
+  const connections = new IdleConnections(app.server)
   let closed: Promise<unknown> | undefined
   app.addHook('preClose', async () => {
     closed = Promise.all(gateways.map(({ [kHttpGateway]: gateway }) => gateway.appCloses(app.server)))
-    connections.closeIdle()
+    connections.close()
   })
   app.addHook('onClose', async () => {
     connections.stop()

@@ -9,7 +9,7 @@ const LOOK_MS = 100
  * Node.js closes idle connections of HTTP/1.1 once, when its server begins to close, and those of HTTP/2 never: an open
  * stream that ends later would leave a connection that keeps the server open until the client goes away.
  */
-export class Connections {
+export class IdleConnections {
   readonly #server: FastifyInstance['server']
   readonly #sessions = new Set<ServerHttp2Session>()
   #timer: NodeJS.Timeout | undefined
@@ -23,7 +23,7 @@ export class Connections {
   }
 
   /** Closes connections when they are idle, now and later. */
-  closeIdle (): void {
+  close (): void {
     for (const session of this.#sessions) session.close()
     this.#timer = setInterval(() => this.#server.closeIdleConnections?.(), LOOK_MS)
   }
