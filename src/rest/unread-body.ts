@@ -1,7 +1,7 @@
 /** Clients that go on sending after they have had their answer. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ClosingConnections } from './closing-connections.ts'
-import { hasConnection, http2StreamOf, NO_ERROR } from './connection.ts'
+import { destroyExchange, hasConnection, http2StreamOf, NO_ERROR } from './connection.ts'
 
 /** How long an HTTP/1.1 client may go on, in milliseconds: closed at once, it might lose the answer. */
 const PATIENCE_MS = 5000
@@ -14,19 +14,16 @@ const PATIENCE_MS = 5000
  */
 export function endUnreadBody (request: FastifyRequest, reply: FastifyReply, closings: ClosingConnections): void {
   const { raw } = request
-  if (raw.complete) return
   const stream = http2StreamOf(request)
+  if (raw.complete || (stream === undefined && !hasConnection(request))) return
+  raw.once('close', closings.add(() => destroyExchange(request, reply)))
   if (stream !== undefined) {
     stream.once('finish', () => { if (!raw.complete) stream.close(NO_ERROR) })
-  } else if (hasConnection(request)) {
-    reply.raw.once('finish', () => {
-      if (raw.complete) return
-      const timer = setTimeout(() => raw.socket.destroy(), PATIENCE_MS).unref()
-      const closed = closings.add(() => raw.socket.destroy())
-      raw.once('close', () => {
-        clearTimeout(timer)
-        closed()
-      })
-    })
+    return
   }
+  reply.raw.once('finish', () => {
+    if (raw.complete) return
+    const timer = setTimeout(() => raw.socket.destroy(), PATIENCE_MS).unref()
+    raw.once('close', () => clearTimeout(timer))
+  })
 }
