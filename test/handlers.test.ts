@@ -1,10 +1,10 @@
 /** Handlers of both styles and all four kinds: what they get, and what becomes of their answers and failures. */
 import type { EventEmitter } from 'node:events'
 import { connect, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2'
-import { Metadata, status as codes, type ServerDuplexStream, type ServerReadableStream, type ServerUnaryCall, type ServerWritableStream, type sendUnaryData } from '@grpc/grpc-js'
+import { Metadata, ServerInterceptingCall, ServerListenerBuilder, status as codes, type ServerDuplexStream, type ServerInterceptor, type ServerReadableStream, type ServerUnaryCall, type ServerWritableStream, type sendUnaryData } from '@grpc/grpc-js'
 import t, { type Test } from 'tap'
 import { contextOf, GrpcError, implement, status, type CallContext, type ServiceRegistrar } from '../src/index.ts'
-import { Kinds, KINDS, recordingLogger, serve, until, type Kind, type Note, type Served } from './serving.ts'
+import { callOverHttp, Kinds, KINDS, recordingLogger, serve, until, type Kind, type Note, type Outcome, type Served } from './serving.ts'
 
 /** A service of grpc-js handlers. */
 function grpcJsService (handlers: object): object {
@@ -127,7 +127,15 @@ const faults: Record<string, () => unknown> = {
   'an Error with a code that is no status': () => Object.assign(new Error('secret'), { code: 404 }),
   'a DOMException': () => new DOMException('secret', 'SyntaxError'),
   'an Error with an exit code': () => Object.assign(new Error('secret'), { code: 1, cmd: 'sh' }),
-  'an object without text': () => Object.create(null)
+  'an object without text': () => Object.create(null),
+  'an Error whose code cannot be read': () => unreadable('code'),
+  'an Error whose details cannot be read': () => unreadable('details', { code: status.NOT_FOUND }),
+  'an Error whose message cannot be read': () => unreadable('message', { code: status.NOT_FOUND })
+}
+
+/** An error with a getter that throws. */
+function unreadable (property: string, others: object = {}): Error {
+  return Object.defineProperty(Object.assign(new Error('secret'), others), property, { get () { throw new Error('secret getter') } })
 }
 
 const failures = [
@@ -458,4 +466,81 @@ t.test('what a grpc-js handler has written arrives before its failure, however i
 t.test('a stream may be an iterable of promises', async t => {
   const { client } = await serve(t, { services: [implement(Kinds, { ServerStream: () => [Promise.resolve({ text: 'a' }), { text: 'b' }] as never })] })
   t.match(await client(Kinds).call('ServerStream', {}), { code: codes.OK, messages: [{ text: 'a' }, { text: 'b' }] })
+})
+
+/** A call of a method of `KindsService` over gRPC, then over HTTP. */
+async function overBoth ({ client, url }: Served, kind: Kind, ...notes: Array<Partial<Note>>): Promise<Array<[protocol: string, outcome: Outcome]>> {
+  return [
+    ['gRPC', await client(Kinds).call(kind, notes)],
+    ['HTTP', await callOverHttp(`${url}/grpc/kindsservice/${kind.toLowerCase()}`, Kinds[kind], Kinds[kind].requestStream ? notes : notes[0]!)]
+  ]
+}
+
+t.test('an error that cannot be read is exposed no more than others', async t => {
+  for (const expose of ['message', 'stack'] as const) {
+    const served = await serve(t, { services: [grpcJsService({ Unary () { throw unreadable(expose) } })], errors: { expose }, logger: recordingLogger() })
+    for (const [protocol, outcome] of await overBoth(served, 'Unary', {})) t.match(outcome, unexpected, `${expose} over ${protocol}`)
+  }
+})
+
+t.test('a grpc-js handler whose listener throws fails its call', async t => {
+  const onData = (call: Reading | Duplex): void => { call.on('data', () => { throw new Error('in a listener') }) }
+  const logger = recordingLogger()
+  const served = await serve(t, { services: [grpcJsService({ ClientStream: onData, Bidi: onData })], logger })
+  for (const kind of ['ClientStream', 'Bidi'] as const) {
+    for (const notes of [[{ text: 'a' }], [{ text: 'a' }, { text: 'b' }, { text: 'c' }]]) {
+      logger.lines.length = 0
+      for (const [protocol, outcome] of await overBoth(served, kind, ...notes)) t.match(outcome, unexpected, `${kind} of ${notes.length} messages over ${protocol}`)
+      t.match(logger.lines.filter(({ level }) => level === 'error').map(({ fields }) => fields.err), [{ message: 'in a listener' }, { message: 'in a listener' }], 'it is logged once a call')
+    }
+  }
+})
+
+t.test('trailers of a grpc-js callback that are no Metadata are left out', async t => {
+  const wrong = { not: 'Metadata' } as unknown as Metadata
+  const served = await serve(t, {
+    services: [grpcJsService({
+      Unary: (_call: Unary, callback: Callback) => callback(null, { text: 'a' }, wrong),
+      ClientStream (call: Reading, callback: Callback) {
+        call.resume().on('end', () => callback(null, { text: 'a' }, wrong))
+      }
+    })]
+  })
+  for (const kind of ['Unary', 'ClientStream'] as const) {
+    for (const [protocol, outcome] of await overBoth(served, kind, {})) t.match(outcome, { code: codes.OK, messages: [{ text: 'a' }] }, `${kind} over ${protocol}`)
+  }
+})
+
+t.test('a grpc-js handler that destroys its call without an error fails it', async t => {
+  const ways: Record<string, (call: Writing | Duplex) => unknown> = {
+    'at once': call => call.destroy(),
+    later: call => setImmediate(() => call.destroy()),
+    'after a message': call => call.write({ text: 'a' }, () => call.destroy()),
+    'with a message on its way': call => { call.write({ text: 'a' }); call.destroy() }
+  }
+  for (const [name, destroy] of Object.entries(ways)) {
+    const served = await serve(t, { services: [grpcJsService({ ServerStream: destroy, Bidi: destroy })], logger: recordingLogger() })
+    for (const kind of ['ServerStream', 'Bidi'] as const) {
+      for (const [protocol, outcome] of await overBoth(served, kind, {})) t.match(outcome, unexpected, `${name}: ${kind} over ${protocol}`)
+    }
+  }
+})
+
+t.test('a call that an interceptor holds back beyond a shutdown does not reach its handler', async t => {
+  const held: Array<() => void> = []
+  const called: string[] = []
+  const hold: ServerInterceptor = (_method, call) => new ServerInterceptingCall(call, {
+    start: next => next(new ServerListenerBuilder().withOnReceiveMetadata((metadata, forward) => { held.push(() => forward(metadata)) }).build())
+  })
+  const { gateway, url } = await serve(t, {
+    services: [grpcJsService(Object.fromEntries(KINDS.map(kind => [kind, () => { called.push(kind) }])))],
+    interceptors: [hold],
+    logger: recordingLogger()
+  })
+  const outcomes = KINDS.map(kind => callOverHttp(`${url}/grpc/kindsservice/${kind.toLowerCase()}`, Kinds[kind], Kinds[kind].requestStream ? [{}] : {}))
+  await until(() => held.length === KINDS.length, 'the calls')
+  await gateway.shutdown({ graceMs: 50 })
+  for (const goOn of held) goOn()
+  for (const [i, outcome] of (await Promise.all(outcomes)).entries()) t.match(outcome, { code: codes.UNAVAILABLE, details: 'The server is shutting down' }, KINDS[i]!)
+  t.same(called, [])
 })

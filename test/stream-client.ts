@@ -1,5 +1,5 @@
 /** What tests of response streams have in common: the forms, read strictly, and clients over HTTP/1.1 and HTTP/2. */
-import { request as http1, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http'
+import { Agent, request as http1, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http'
 import { connect as http2 } from 'node:http2'
 import type { Readable } from 'node:stream'
 import Fastify, { type FastifyInstance } from 'fastify'
@@ -87,6 +87,8 @@ export interface Ask {
   body?: object | string
   /** Leave the request without end. */
   open?: boolean
+  /** Stay connected after the response, until `leave`. */
+  stay?: boolean
   headers?: OutgoingHttpHeaders
 }
 
@@ -118,10 +120,10 @@ export interface StreamsOptions extends Partial<GatewayOptions> { protocol?: Pro
 export async function serveStreams (t: Test, service: Source, { protocol = 'HTTP/1.1', form, app = protocols[protocol](), streams, ...options }: StreamsOptions = {}): Promise<Streams> {
   const logger = recordingLogger()
   const served = await serve(t, { services: [service], logger, streams: { envelope: form?.envelope ?? false, ...streams }, ...options }, { app })
-  const ask = ({ rpc = 'ServerStream', query = '', method = 'POST', body, open = false, headers = {} }: Ask = {}): Asked => {
+  const ask = ({ rpc = 'ServerStream', query = '', method = 'POST', body, open = false, stay = false, headers = {} }: Ask = {}): Asked => {
     const start = protocol === 'HTTP/2' ? askHttp2 : askHttp1
     const type = typeof body === 'string' ? { 'content-type': 'application/x-ndjson' } : typeof body === 'object' ? { 'content-type': 'application/json' } : {}
-    const [request, asked] = start(served.url, method, `/grpc/test.Kinds/${rpc}${query}`, { ...form === undefined ? {} : { accept: form.accept }, ...type, ...headers })
+    const [request, asked] = start(served.url, method, `/grpc/test.Kinds/${rpc}${query}`, { ...form === undefined ? {} : { accept: form.accept }, ...type, ...headers }, stay)
     if (body !== undefined) request.write(typeof body === 'string' ? body : JSON.stringify(body))
     if (!open) request.end()
     asked.answer.catch(() => {})
@@ -130,29 +132,38 @@ export async function serveStreams (t: Test, service: Source, { protocol = 'HTTP
   return { ...served, lines: logger.lines, ask, get: async options => await whole(await ask(options).answer) }
 }
 
-type Start = (url: string, method: string, path: string, headers: OutgoingHttpHeaders) => [request: { write (text: string): unknown, end (): unknown }, asked: Asked]
+type Start = (url: string, method: string, path: string, headers: OutgoingHttpHeaders, stay: boolean) => [request: { write (text: string): unknown, end (): unknown }, asked: Asked]
 
-const askHttp1: Start = (url, method, path, headers) => {
-  const request = http1(url + path, { method, headers, agent: false })
+const askHttp1: Start = (url, method, path, headers, stay) => {
+  const agent = stay && new Agent({ keepAlive: true })
+  const request = http1(url + path, { method, headers, agent })
   const answer = new Promise<Answer>((resolve, reject) => {
     request.on('error', reject)
     request.on('response', body => resolve({ status: body.statusCode!, headers: body.headers, body, trailers: () => body.trailers }))
   })
-  return [request, { answer, leave: () => { request.destroy() } }]
+  const leave = (): void => {
+    request.destroy()
+    if (agent !== false) agent.destroy()
+  }
+  return [request, { answer, leave }]
 }
 
-const askHttp2: Start = (url, method, path, headers) => {
+const askHttp2: Start = (url, method, path, headers, stay) => {
   const session = http2(url)
   const request = session.request({ ':method': method, ':path': path, ...headers }, { endStream: false })
   let trailers: Record<string, unknown> = {}
   request.on('trailers', received => { trailers = Object.fromEntries(Object.entries(received)) })
-  request.on('close', () => session.close())
+  if (!stay) request.on('close', () => session.close())
   const answer = new Promise<Answer>((resolve, reject) => {
     session.on('error', reject)
     request.on('error', reject)
     request.on('response', received => resolve({ status: received[':status']!, headers: received, body: request, trailers: () => trailers }))
   })
-  return [request, { answer, leave: () => request.close(8) }]
+  const leave = (): void => {
+    request.close(8)
+    if (stay) session.destroy()
+  }
+  return [request, { answer, leave }]
 }
 
 export function collect ({ body }: Pick<Answer, 'body'>): { text: string, ended: boolean, closed: Promise<unknown> } {
@@ -184,4 +195,20 @@ export function checkStream (t: Test, form: Form, { status: http, headers, text,
   if (form.cuts !== true) t.match(parsed.error ?? {}, error ?? {})
   if (error === undefined) t.equal(parsed.error, undefined)
   if (form.accept === 'text/event-stream') t.match(parsed.end, { code: error?.code ?? 0, status: error?.title ?? 'OK' })
+}
+
+/** A frame of HTTP/2, for what the client of Node.js does not do. */
+export function frame (type: number, flags: number, stream: number, payload: Buffer): Buffer {
+  return Buffer.concat([Buffer.of(0, payload.length >> 8, payload.length & 255, type, flags, 0, 0, 0, stream), payload])
+}
+
+/** What a connection of HTTP/2 begins with, and a POST on its stream 1. Windows are as large as can be. */
+export function http2Post (path: string, headers: Record<string, string>, endsWithHeaders: boolean): Buffer {
+  const [HEADERS, SETTINGS, WINDOW_UPDATE, END_HEADERS, END_STREAM, ACK] = [1, 4, 8, 4, 1, 1]
+  const text = (value: string): Buffer => Buffer.concat([Buffer.of(value.length), Buffer.from(value)])
+  const fields = { ':method': 'POST', ':scheme': 'http', ':authority': 'x', ':path': path, ...headers }
+  return Buffer.concat([
+    Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), frame(SETTINGS, 0, 0, Buffer.of(0, 4, 127, 255, 255, 255)), frame(SETTINGS, ACK, 0, Buffer.of()), frame(WINDOW_UPDATE, 0, 0, Buffer.of(127, 0, 0, 0)),
+    frame(HEADERS, END_HEADERS | (endsWithHeaders ? END_STREAM : 0), 1, Buffer.concat(Object.entries(fields).map(([name, value]) => Buffer.concat([Buffer.of(0), text(name), text(value)]))))
+  ])
 }

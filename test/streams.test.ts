@@ -1,6 +1,7 @@
 /** Response streams over HTTP: the forms in which messages arrive, what ends them, and who waits for whom. */
 import { once } from 'node:events'
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http'
+import { connect as http2 } from 'node:http2'
 import { connect, type Socket } from 'node:net'
 import type { Readable } from 'node:stream'
 import { createGzip, gunzipSync } from 'node:zlib'
@@ -8,7 +9,7 @@ import { Metadata, type ServerDuplexStream, type ServerWritableStream } from '@g
 import t, { type Test } from 'tap'
 import { contextOf, GrpcError, implement, status, type ServiceRegistrar } from '../src/index.ts'
 import { Kinds, sleep, until, type CallContext, type Kind, type Note, type Served } from './serving.ts'
-import { checkStream, collect, everywhere, forms, numbered, protocols, PROTOCOLS, serveStreams, texts, whole, type Asked, type Expected, type Form, type Source, type Whole } from './stream-client.ts'
+import { checkStream, collect, everywhere, forms, http2Post, numbered, protocols, PROTOCOLS, serveStreams, texts, whole, type Asked, type Expected, type Form, type Source, type Whole } from './stream-client.ts'
 
 type Writing = ServerWritableStream<Note, Partial<Note>>
 type Duplex = ServerDuplexStream<Note, Partial<Note>>
@@ -355,6 +356,26 @@ t.test('who asks for trailers gets the status and the trailing metadata in them'
   }
 })
 
+t.test('trailing metadata cannot break a response, or give it another status, whatever its headers are called', async t => {
+  const service = implement(Kinds, {
+    async * ServerStream ({ text }, { trailers }) {
+      for (const key of ['connection', 'keep-alive', 'transfer-encoding', 'content-length', 'trailer', 'upgrade']) trailers.set(key, '7')
+      for (const key of ['grpc-status', 'kept']) trailers.set(key, '7')
+      yield { text: 'm0' }
+      if (text !== '') throw new GrpcError(status.NOT_FOUND, text)
+    }
+  })
+  for (const { name, form, protocol } of everywhere) {
+    const { get } = await serveStreams(t, service, { form, protocol, headers: { outgoing: key => key } })
+    const ok = await get({ body: {}, headers: { te: 'trailers' } })
+    checkStream(t, form, ok, ['m0'])
+    t.same({ ...ok.trailers() }, { 'grpc-status': '0', kept: '7' }, name)
+    const failed = await get({ body: { text: 'no' }, headers: { te: 'trailers' } })
+    checkStream(t, form, failed, ['m0'], { code: 5, title: 'NOT_FOUND' }, false)
+    t.same({ ...failed.trailers() }, { 'grpc-status': '5', 'grpc-message': 'no', kept: '7' }, name)
+  }
+})
+
 t.test('Accept chooses the form', async t => {
   const { get, ask } = await serveStreams(t, styles['implement()']!, { httpMethods: ['GET'] })
   const ndjson = 'application/x-ndjson'
@@ -369,20 +390,36 @@ t.test('Accept chooses the form', async t => {
     'application/x-ndjson;q=0, */*': 'application/jsonl',
     'text/html, text/*;q=0.1': events,
     'Application/JSONL': 'application/jsonl',
-    'application/json;charset=utf-8': array
+    'application/json;charset=utf-8': array,
+    '': ndjson,
+    'application/ndjson': 'application/ndjson',
+    'application/x-jsonlines': 'application/x-jsonlines',
+    'application/x-jsonl': 'application/x-jsonl',
+    [`${'text/plain,'.repeat(400)} application/json;q=0.1`]: array
   }
   t.equal((await get({ body: { n: '1' } })).headers['content-type'], ndjson, 'the default')
   for (const [accept, contentType] of Object.entries(chosen)) {
     t.equal((await get({ body: { n: '1' }, headers: { accept } })).headers['content-type'], contentType, accept)
   }
-  for (const accept of ['text/html', 'application/json;q=0', 'application/xml, image/*']) {
+  for (const accept of ['text/html', 'application/json;q=0', 'application/xml, image/*', 'text/plain,'.repeat(400)]) {
     const { status: http, text } = await get({ body: { n: '1' }, headers: { accept } })
-    t.match([http, JSON.parse(text)], [406, { status: 406, detail: /application\/x-ndjson, application\/jsonl, application\/json, text\/event-stream/ }], accept)
+    t.match([http, JSON.parse(text)], [406, { status: 406, detail: /application\/x-ndjson, application\/jsonl, application\/ndjson, .*application\/json, text\/event-stream/ }], accept)
   }
   checkStream(t, forms.NDJSON!, await get({ method: 'GET', query: '?n=3' }), numbered(3))
   const head = await ask({ method: 'HEAD', query: '?n=3' }).answer
   head.body.resume()
   t.match([head.status, head.headers.allow], [405, 'GET, OPTIONS, POST'], 'HEAD begins no stream')
+})
+
+t.test('Vary names Accept, beside what hooks have set', async t => {
+  for (const { name, form, protocol } of everywhere) {
+    for (const [set, vary] of [[undefined, 'accept'], ['origin', 'origin, accept']] as const) {
+      const app = protocols[protocol]()
+      app.addHook('onRequest', async (_request, reply) => { if (set !== undefined) reply.header('vary', set) })
+      const { get } = await serveStreams(t, styles['implement()']!, { form, protocol, app })
+      t.equal((await get({ body: { n: '1' } })).headers.vary, vary, name)
+    }
+  }
 })
 
 t.test('server-sent events have ids that count on, and comments while the handler is quiet', async t => {
@@ -454,17 +491,58 @@ t.test('deadlines and shutdowns end streams in the way of their form', async t =
 
 t.test('a client that reads only after the end gets every message before it', async t => {
   await Promise.all(everywhere.map(async ({ name, form, protocol }) => {
-    const { service, produced } = lasting('implement()')
-    const { ask, gateway } = await serveStreams(t, service, { form, protocol })
-    const answer = await ask({ body: { n: ENDLESS, text: 'large' } }).answer
-    await pause(produced)
-    await gateway.shutdown({ graceMs: 0 })
+    const { service, events, produced } = lasting('implement()')
+    const { ask } = await serveStreams(t, service, { form, protocol })
+    const answer = await ask({ body: { n: ENDLESS, text: 'large' }, headers: { 'grpc-timeout': '500m' } }).answer
+    await until(() => events.includes('closed'), 'the deadline')
     const received = await whole(answer)
     const count = received.text.split('"m').length - 1
     t.ok(count >= produced() - 1, `${name}: ${count} of ${produced()} messages`)
-    checkStream(t, form, received, numbered(count), { title: 'UNAVAILABLE', code: 14 })
+    checkStream(t, form, received, numbered(count), { title: 'DEADLINE_EXCEEDED', code: 4 })
   }))
 })
+
+t.test('a gateway and its app close although clients do not read their streams, stay connected after them, or ask for none', async t => {
+  await Promise.all(everywhere.map(async ({ name, form, protocol }) => {
+    const { service, events, produced } = lasting('implement()')
+    const { app, gateway, ask, url } = await serveStreams(t, service, { form, protocol })
+    const unread = ask({ body: { n: ENDLESS, text: 'large' } })
+    const staying = ask({ body: { n: '2' }, stay: true })
+    t.teardown(() => { unread.leave(); staying.leave() })
+    const [cut, received] = await Promise.all([unread.answer, staying.answer.then(answer => ({ ...answer, whole: whole(answer) }))])
+    await until(() => events.includes('waiting'), 'the messages')
+    await pause(produced)
+    if (protocol === 'HTTP/2') await idleSession(t, url)
+
+    let closed = false
+    const closing = Promise.all([app.close(), gateway.shutdown({ graceMs: 50 })]).then(() => { closed = true })
+    await until(() => closed, `the end of ${name}`)
+    await closing
+    checkStream(t, form, await received.whole, numbered(2), { title: 'UNAVAILABLE', code: 14 })
+    t.ok(cut.body.destroyed || (await whole(cut)).isCut, `${name}: who does not read is cut off`)
+    t.equal(events.filter(event => event === 'closed').length, 2)
+  }))
+})
+
+t.test('a gateway and its app close although an HTTP/2 client reads nothing of its connection', async t => {
+  const { service, produced } = lasting('implement()')
+  const { app, gateway, url } = await serveStreams(t, service, { protocol: 'HTTP/2' })
+  const socket = connect(Number(new URL(url).port), '127.0.0.1').on('error', () => {}).pause()
+  t.teardown(() => socket.destroy())
+  socket.write(http2Post(`${RPC}?n=${ENDLESS}&text=large`, {}, true))
+  await pause(produced)
+  let closed = false
+  const closing = Promise.all([app.close(), gateway.shutdown({ graceMs: 50 })]).then(() => { closed = true })
+  await until(() => closed, 'the end')
+  await closing
+})
+
+/** A connection that asks for nothing. */
+async function idleSession (t: Test, url: string): Promise<void> {
+  const session = http2(url)
+  t.teardown(() => session.destroy())
+  await once(session, 'remoteSettings')
+}
 
 t.test('onSend hooks may transform the stream', async t => {
   await Promise.all(everywhere.map(async ({ name, form, protocol }) => {

@@ -14,6 +14,7 @@ import { contextOf, GrpcError, implement, type GatewayOptions, type ServiceRegis
 import { JsonSplitter } from '../src/rest/stream/json-splitter.ts'
 import { LineSplitter } from '../src/rest/stream/line-splitter.ts'
 import { Kinds, recordingLogger, serve, sleep, until, type CallContext, type Note, type Served } from './serving.ts'
+import { frame, http2Post } from './stream-client.ts'
 
 type Notes = AsyncIterable<Note>
 type Reading = ServerReadableStream<Note, Partial<Note>>
@@ -477,7 +478,7 @@ t.test('limits.messageBytes is for each message: one that is larger is 413, or t
     const { open } = await serveOver(t, version, { services: [watch.service], limits: { messageBytes: 101 } })
     for (const [name, { headers, body }] of Object.entries(forms)) {
       t.match(await send(open, CLIENT_STREAM, body(Array.from({ length: 2000 }, () => text(101))), headers), { status: 200 }, `${name} of 200,000 bytes`)
-      const refused = { status: 413, json: { status: 413, title: 'RESOURCE_EXHAUSTED', code: codes.RESOURCE_EXHAUSTED, detail: /101 bytes/ } }
+      const refused = { status: 413, json: { status: 413, title: 'RESOURCE_EXHAUSTED', code: codes.RESOURCE_EXHAUSTED, detail: /^Message 1 of the request: The message is larger than 101 bytes/ } }
       for (const path of [CLIENT_STREAM, BIDI]) t.match(await send(open, path, body([text(103)]), headers), refused, `${name} to ${path}`)
 
       const begun = open(BIDI, headers)
@@ -485,7 +486,9 @@ t.test('limits.messageBytes is for each message: one that is larger is 413, or t
       await until(() => linesOf(begun).length === 1, 'the first answer')
       begun.write(`${text(103)}\n`)
       await until(() => begun.over, 'the end')
-      t.match([begun.status, linesOf(begun)[1]], [200, { error: { status: 413, title: 'RESOURCE_EXHAUSTED', code: codes.RESOURCE_EXHAUSTED } }], `${name}, begun`)
+      t.match([begun.status, linesOf(begun)[1]], [200, { error: { status: 413, title: 'RESOURCE_EXHAUSTED', code: codes.RESOURCE_EXHAUSTED, detail: /^Message 2 of the request: / } }], `${name}, begun`)
+      const third = await send(open, CLIENT_STREAM, body([text(101), text(11), text(103)]), headers)
+      t.match([third.status, third.json], [413, { detail: /^Message 3 of the request: The message is larger than 101 bytes/ }], `${name}, the third`)
 
       const endless = open(CLIENT_STREAM, headers)
       endless.write('{"text":"')
@@ -570,13 +573,13 @@ t.test('what is wrong with message n ends the call: 400 before the response has 
     ['{"text":"a"}\n{"text":"b"}\n{} {}\n', LINES, /^Message 3 .*not valid JSON/],
     ['{"text":"a"}\n{"text":"b"}\n[]\n', LINES, /^Message 3 /],
     ['[{"text":"a"},{"text":"b"},7]', JSON_TYPE, /^Message 3 /],
-    ['[{"text":"a"},{"text":"b"} {"text":"c"}]', JSON_TYPE, /',' or '\]'/],
-    ['[{"text":"a"},{"text":"b"},]', JSON_TYPE, /lacks a message/],
-    ['[{"text":"a"},{"text":"b"}', JSON_TYPE, /ends before its array/],
-    ['[{"text":"a"},{"text":"b"}]{}', JSON_TYPE, /goes on after its array/],
+    ['[{"text":"a"},{"text":"b"} {"text":"c"}]', JSON_TYPE, /^Message 3 of the request: .*',' or '\]'/],
+    ['[{"text":"a"},{"text":"b"},]', JSON_TYPE, /^Message 3 of the request: .*lacks a message/],
+    ['[{"text":"a"},{"text":"b"}', JSON_TYPE, /^Message 3 of the request: .*ends before its array/],
+    ['[{"text":"a"},{"text":"b"}]{}', JSON_TYPE, /^Message 3 of the request: .*goes on after its array/],
     ['{"text":"a"}{"text":"b"},', JSON_TYPE, /^Message 3 /],
-    [Buffer.concat([Buffer.from('{"text":"a"}\n{"text":"b"}\n{"text":"'), Buffer.of(0xc3, 0x28), Buffer.from('"}\n{}\n')]), LINES, /UTF-8/],
-    [Buffer.concat([Buffer.from('[{"text":"a"},{"text":"b"},{"text":"'), Buffer.of(0xff), Buffer.from('"}]')]), JSON_TYPE, /UTF-8/]
+    [Buffer.concat([Buffer.from('{"text":"a"}\n{"text":"b"}\n{"text":"'), Buffer.of(0xc3, 0x28), Buffer.from('"}\n{}\n')]), LINES, /^Message 3 of the request: .*UTF-8/],
+    [Buffer.concat([Buffer.from('[{"text":"a"},{"text":"b"},{"text":"'), Buffer.of(0xff), Buffer.from('"}]')]), JSON_TYPE, /^Message 3 of the request: .*UTF-8/]
   ]
   for (const version of VERSIONS) {
     for (const [body, headers, detail] of wrong) {
@@ -683,6 +686,61 @@ t.test('a handler that stops reading has its answer sent, and the endless upload
   })))
 })
 
+/** Answers before it has read anything. */
+const hasty = implement(Kinds, {
+  ClientStream: async () => ({ text: 'a' }),
+  async * Bidi () { yield { text: 'a' } }
+})
+
+/** Sends messages, without end. */
+function upload (t: Test, open: Open, path: string, headers?: Record<string, string>): Exchange {
+  const exchange = open(path, headers)
+  const feed = setInterval(() => {
+    if (exchange.closed) clearInterval(feed)
+    else exchange.write('{"text":"a"}\n'.repeat(50))
+  }, 2)
+  t.teardown(() => clearInterval(feed))
+  return exchange
+}
+
+t.test('an endless upload that is refused is ended by the server', async t => {
+  const refusals: Array<[path: string, headers: Record<string, string>, status: number]> = [
+    [BIDI, { ...LINES, accept: 'image/png' }, 406],
+    [CLIENT_STREAM, { ...LINES, 'grpc-timeout': 'x' }, 400],
+    [BIDI, { ...LINES, 'grpc-timeout': 'x' }, 400],
+    [CLIENT_STREAM, { 'content-type': 'text/plain' }, 415],
+    [BIDI, { 'content-type': 'text/plain' }, 415]
+  ]
+  await Promise.all(VERSIONS.map(async version => {
+    const { open } = await serveOver(t, version, { services: [hasty] })
+    await Promise.all(refusals.map(async ([path, headers, status]) => {
+      const exchange = upload(t, open, path, headers)
+      const name = `${version} ${path} ${JSON.stringify(headers)}`
+      await until(() => exchange.over, `the answer to ${name}`)
+      t.match([exchange.status, linesOf(exchange), exchange.error], [status, [{ status }], undefined], name)
+      await until(() => exchange.closed, `the end of ${name}`, 20_000)
+      if (version === 'HTTP/2') t.equal(exchange.rstCode, constants.NGHTTP2_NO_ERROR)
+    }))
+  }))
+})
+
+t.test('a gateway and its app close although clients that have their answer go on with their uploads', async t => {
+  await Promise.all(VERSIONS.map(async version => {
+    // Without forceCloseConnections.
+    const app = version === 'HTTP/2' ? Fastify({ http2: true }) as unknown as FastifyInstance : Fastify()
+    const { open, gateway } = await serveOver(t, version, { services: [hasty] }, app)
+    const exchanges = [upload(t, open, CLIENT_STREAM), upload(t, open, BIDI), upload(t, open, BIDI, { 'content-type': 'text/plain' })]
+    await until(() => exchanges.every(({ over }) => over), 'the answers')
+    t.strictSame(exchanges.map(({ status }) => status), [200, 200, 415], version)
+    let closed = false
+    const closing = Promise.all([app.close(), gateway.shutdown({ graceMs: 50 })]).then(() => { closed = true })
+    // Sooner than the patience that clients are shown otherwise.
+    await until(() => closed, `the end over ${version}`, 4000)
+    await closing
+    await until(() => exchanges.every(exchange => exchange.closed), 'the ends of the uploads')
+  }))
+})
+
 /** Ways for a client to go away in the middle of an upload, after a message and a part of the next that looks whole. */
 const begun = '{"text":"a"}\n{"text":"b"}'
 const departures: Record<string, (t: Test, served: Opened, path: string, whenSeen: () => Promise<void>) => Promise<void>> = {
@@ -734,18 +792,10 @@ const departures: Record<string, (t: Test, served: Opened, path: string, whenSee
 
 /** By frames of its own, because Node.js's client ends a stream before it resets it. */
 async function resetStream (t: Test, { url }: Opened, path: string, whenSeen: () => Promise<void>, code: number): Promise<void> {
-  const [HEADERS, DATA, RST_STREAM, SETTINGS, END_HEADERS, ACK] = [1, 0, 3, 4, 4, 1]
-  const text = (value: string): Buffer => Buffer.concat([Buffer.of(value.length), Buffer.from(value)])
-  const frame = (type: number, flags: number, stream: number, payload: Buffer): Buffer =>
-    Buffer.concat([Buffer.of(0, payload.length >> 8, payload.length & 255, type, flags, 0, 0, 0, stream), payload])
-  const fields = { ':method': 'POST', ':scheme': 'http', ':authority': 'x', ':path': path, ...LINES }
+  const [DATA, RST_STREAM] = [0, 3]
   const socket = connectTcp(Number(new URL(url).port), '127.0.0.1').on('error', () => {}).resume()
   t.teardown(() => socket.destroy())
-  socket.write(Buffer.concat([
-    Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), frame(SETTINGS, 0, 0, Buffer.of()), frame(SETTINGS, ACK, 0, Buffer.of()),
-    frame(HEADERS, END_HEADERS, 1, Buffer.concat(Object.entries(fields).map(([name, value]) => Buffer.concat([Buffer.of(0), text(name), text(value)])))),
-    frame(DATA, 0, 1, Buffer.from(begun))
-  ]))
+  socket.write(Buffer.concat([http2Post(path, LINES, false), frame(DATA, 0, 1, Buffer.from(begun))]))
   await whenSeen()
   socket.write(frame(RST_STREAM, 0, 1, Buffer.of(0, 0, 0, code)))
 }
@@ -762,6 +812,58 @@ for (const [name, leave] of Object.entries(departures)) {
   })
 }
 
+t.test('a client that goes away while messages of it are unread aborts its call', async t => {
+  const three = '{"text":"a"}\n{"text":"b"}\n{"text":"c"}\n'
+  const raw = (leave: (socket: ReturnType<typeof connectTcp>) => unknown): typeof departures[string] => async (t, { url }, path, whenBusy) => {
+    const socket = connectTcp(Number(new URL(url).port), '127.0.0.1').on('error', () => {})
+    t.teardown(() => socket.destroy())
+    socket.write(`POST ${path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n${three.length.toString(16)}\r\n${three}\r\n`)
+    await whenBusy()
+    leave(socket)
+  }
+  const leaves: Record<string, [Version, typeof departures[string]]> = {
+    'HTTP/1.1, FIN': ['HTTP/1.1', raw(socket => socket.end())],
+    'HTTP/1.1, RST': ['HTTP/1.1', raw(socket => socket.resetAndDestroy())],
+    'HTTP/2, the stream is cancelled': ['HTTP/2', async (_t, { open }, path, whenBusy) => {
+      const exchange = open(path)
+      exchange.write(three)
+      await whenBusy()
+      exchange.destroy()
+    }],
+    'HTTP/2, the connection is destroyed': ['HTTP/2', async (t, { url }, path, whenBusy) => {
+      const session = connectHttp2(url)
+      t.teardown(() => session.destroy())
+      session.request({ ...LINES, ':method': 'POST', ':path': path }).on('error', () => {}).write(three)
+      await whenBusy()
+      session.destroy()
+    }]
+  }
+  await Promise.all(Object.entries(leaves).flatMap(([name, [version, leave]]) => [0, 1].flatMap(count => [CLIENT_STREAM, BIDI].map(async path => {
+    const signals: AbortSignal[] = []
+    const busy = async (notes: Notes, { signal }: CallContext): Promise<void> => {
+      if (count === 1) await notes[Symbol.asyncIterator]().next()
+      signals.push(signal)
+      await new Promise(resolve => signal.addEventListener('abort', resolve))
+    }
+    const service = implement(Kinds, {
+      async ClientStream (notes, context) {
+        await busy(notes, context)
+        return {}
+      },
+      async * Bidi (notes, context) { await busy(notes, context) }
+    })
+    const served = await serveOver(t, version, { services: [service], logger: recordingLogger() })
+    await leave(t, served, path, async () => {
+      await until(() => signals.length === 1, 'the handler')
+      await sleep(50)
+      t.notOk(signals[0]!.aborted)
+    })
+    const what = `${name}, ${path}, ${count} read`
+    await until(() => signals[0]!.aborted, `the end of ${what}`)
+    t.match(signals[0]!.reason, { code: codes.CANCELLED }, what)
+  }))))
+})
+
 t.test('a preParsing hook may inflate an upload, and what it cannot inflate is 400', async t => {
   const app = Fastify()
   app.addHook('preParsing', async (request, _reply, payload) => {
@@ -776,6 +878,53 @@ t.test('a preParsing hook may inflate an upload, and what it cannot inflate is 4
   t.match(await send(open, CLIENT_STREAM, zipped, headers), { status: 200, json: { text: 'ab'.repeat(1000) } })
   t.match(await send(open, CLIENT_STREAM, 'no gzip', headers), { status: 400 })
   t.match(await send(open, CLIENT_STREAM, zipped.subarray(0, -10), headers), { status: 400 }, 'cut off')
+})
+
+t.test('what a preParsing hook cannot inflate is 400 also when the handler reads it late, and harms none that never does', async t => {
+  const read = async function * (notes: Notes): AsyncGenerator<Note> {
+    await sleep(100)
+    yield * notes
+  }
+  const handlers: Record<string, { service: object, status: number }> = {
+    'reads late': {
+      service: implement(Kinds, {
+        async ClientStream (notes) {
+          let text = ''
+          for await (const note of read(notes)) text += note.text
+          return { text }
+        },
+        Bidi: read
+      }),
+      status: 400
+    },
+    'never reads': {
+      service: implement(Kinds, {
+        async ClientStream () {
+          await sleep(100)
+          return {}
+        },
+        async * Bidi () {
+          await sleep(100)
+          yield {}
+        }
+      }),
+      status: 200
+    }
+  }
+  const before = uncaught.length
+  await Promise.all(Object.entries(handlers).flatMap(([name, { service, status }]) => VERSIONS.map(async version => {
+    const app = version === 'HTTP/2' ? Fastify({ http2: true }) as unknown as FastifyInstance : Fastify()
+    app.addHook('preParsing', async (request, _reply, payload) => {
+      delete request.headers['content-encoding']
+      return payload.pipe(createGunzip())
+    })
+    const { open } = await serveOver(t, version, { services: [service] }, app)
+    for (const path of [CLIENT_STREAM, BIDI]) {
+      const { status: actual, json } = await send(open, path, 'no gzip', { ...LINES, 'content-encoding': 'gzip' })
+      t.match([actual, json], [status, status === 200 ? {} : { code: codes.INVALID_ARGUMENT, detail: /header/ }], `${name}, ${version}, ${path}`)
+    }
+  })))
+  t.strictSame(uncaught.slice(before).map(String), [])
 })
 
 t.test('a deadline that passes during an upload is 504, and a shutdown 503', async t => {

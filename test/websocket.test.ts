@@ -16,8 +16,7 @@ const SUBPROTOCOLS = ['json', 'proto'] as const
 const WAYS = ['grpc/kinds', 'js/kindsservice'].flatMap(service => SUBPROTOCOLS.map(protocol => ({ service, protocol, way: `${service} by ${protocol}` })))
 
 /** An app that takes WebSockets. A second service has a gateway of its own, under `/js`. */
-async function serveSockets (t: Test, { services: [service, other], ...options }: GatewayOptions, plugin: WebsocketPluginOptions = {}, prepare: (app: FastifyInstance) => void = () => {}): Promise<Served> {
-  const app = Fastify()
+async function serveSockets (t: Test, { services: [service, other], ...options }: GatewayOptions, plugin: WebsocketPluginOptions = {}, prepare: (app: FastifyInstance) => void = () => {}, app: FastifyInstance = Fastify()): Promise<Served> {
   await app.register(websocket, plugin)
   prepare(app)
   const common = { logger: recordingLogger(), port: 0, ...options }
@@ -114,12 +113,20 @@ async function refusal (t: Test, url: string, target: Target): Promise<{ status:
   return { status: response.statusCode, headers: response.headers, json: body === '' ? undefined : JSON.parse(body) }
 }
 
-/** A client that makes its handshake by hand, sends frames as they are given, and answers nothing. */
-async function deaf (t: Test, url: string, path: string, ...frames: readonly number[][]): Promise<Socket> {
+/** A connection that writes what it is given, and nothing else. */
+function bare (t: Test, url: string, ...requests: string[]): Socket {
   const { hostname, port } = new URL(url)
   const socket = connect(Number(port), hostname).on('error', () => {})
   t.teardown(() => socket.destroy())
-  socket.write(`GET ${path} HTTP/1.1\r\nhost: ${hostname}\r\n${UPGRADE}`)
+  socket.write(requests.join(''))
+  return socket
+}
+const upgradeOf = (path: string): string => `GET ${path} HTTP/1.1\r\nhost: a\r\n${UPGRADE}`
+const postTo = (path: string): string => `POST ${path} HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n`
+
+/** A client that makes its handshake by hand, sends frames as they are given, and answers nothing. */
+async function deaf (t: Test, url: string, path: string, ...frames: readonly number[][]): Promise<Socket> {
+  const socket = bare(t, url, upgradeOf(path))
   const [head] = await once(socket, 'data')
   if (!String(head).startsWith('HTTP/1.1 101')) throw new Error(String(head))
   for (const frame of frames) socket.write(Buffer.from(frame))
@@ -144,11 +151,21 @@ function grpcJsService (handlers: object): object {
 }
 
 /** Handlers in the form of `implement`, and the same in that of grpc-js. */
+function drained (call: Writing | Duplex): Promise<void> {
+  return new Promise(resolve => {
+    const goOn = (): void => {
+      for (const event of ['drain', 'close']) call.off(event, goOn)
+      resolve()
+    }
+    for (const event of ['drain', 'close']) call.on(event, goOn)
+  })
+}
+
 function inBothStyles (handlers: { [K in Kind]?: (request: any, context: CallContext) => any }): object[] {
   async function write (call: Writing | Duplex, messages: AsyncIterable<Note>): Promise<void> {
     try {
       for await (const message of messages) {
-        if (!call.write(message) && !call.destroyed) await Promise.race([once(call, 'drain'), once(call, 'close')])
+        if (!call.write(message) && !call.destroyed) await drained(call)
         if (call.destroyed) break
       }
       call.end()
@@ -342,6 +359,70 @@ t.test('a client that disappears, or closes with another code than 1000, cancels
   }
 })
 
+t.test('a handler that writes for ever and reads nothing is cancelled after a close in order', async t => {
+  let [written, isAborted] = [0, false]
+  const { url } = await serveSockets(t, {
+    services: inBothStyles({
+      async * Bidi (_notes, { signal }) {
+        signal.addEventListener('abort', () => { isAborted = true })
+        for (;;) yield { text: 'x', n: String(++written) }
+      }
+    })
+  })
+  for (const { way, ...target } of WAYS) {
+    [written, isAborted] = [0, false]
+    const call = (await open(t, url, { ...target, rpc: 'Bidi' })).send({})
+    await until(() => call.messages.length > 0, 'a message')
+    call.socket.close(1000)
+    t.match(await call.ended, { code: 1000 }, way)
+    await t.resolves(until(() => isAborted, 'the cancellation'), way)
+    t.ok(await standstill(() => written) > 0, `${way} stops to write`)
+  }
+})
+
+t.test('a client that leaves is noticed while a message of it is unread', async t => {
+  const log: string[] = []
+  let read = (): void => {}
+  const { url } = await serveSockets(t, {
+    services: inBothStyles({
+      async * Bidi (notes, { signal }) {
+        await new Promise<void>(resolve => {
+          read = resolve
+          signal.addEventListener('abort', () => { log.push('aborted'); resolve() })
+        })
+        for await (const { text } of notes) log.push(text)
+        log.push('end')
+        yield {}
+      }
+    })
+  })
+  const leave: Record<string, (socket: WebSocket & { _socket?: Socket }) => void> = {
+    'the connection breaks': socket => socket.terminate(),
+    'the connection ends': socket => socket._socket!.end(),
+    'a close in order': socket => socket.close(1000)
+  }
+  for (const { way, ...target } of WAYS) {
+    for (const [name, goAway] of Object.entries(leave)) {
+      log.length = 0
+      const call = await open(t, url, { ...target, rpc: 'Bidi' })
+      let isAnswered = false
+      call.socket.on('pong', () => { isAnswered = true })
+      call.send({ text: 'unread' }).socket.ping()
+      await until(() => isAnswered, 'the pong, which shows that the message is there')
+      goAway(call.socket)
+      if (name === 'a close in order') {
+        t.match(await call.ended, { code: 1000 }, `${way}: ${name} is answered`)
+        t.same(log, [], `${way}: ${name} leaves the handler its time`)
+        read()
+        await until(() => log.includes('end'), 'the end of the requests')
+        t.same(withoutAbort(log), ['unread', 'end'], `${way}: ${name} loses nothing`)
+      } else {
+        await t.resolves(until(() => log.includes('aborted'), 'the cancellation'), `${way}: ${name}`)
+      }
+    }
+  }
+})
+
 /** Never answers on its own. */
 function hanging (log: string[] = []): object {
   const hang = ({ signal }: CallContext): Promise<never> => new Promise((_resolve, reject) => {
@@ -365,7 +446,9 @@ t.test('what a client does wrong ends its call with a status', async t => {
       ['an empty text', 'Unary', [''], 3, { title: 'INVALID_ARGUMENT' }],
       ['no object', 'Bidi', ['[]'], 3, { title: 'INVALID_ARGUMENT' }],
       ['an unknown field', 'Bidi', ['{"nope":1}'], 3, { details: [{ fieldViolations: [{ field: 'nope' }] }] }],
-      ['a value of the wrong type', 'ClientStream', ['{}', '{"notes":[{"n":"x"}]}'], 3, { details: [{ fieldViolations: [{ field: 'notes[0].n' }] }] }],
+      ['a value of the wrong type', 'ClientStream', ['{}', '{"notes":[{"n":"x"}]}'], 3, { detail: /^Message 2 of the request: /, details: [{ fieldViolations: [{ field: 'notes[0].n' }] }] }],
+      ['no JSON after a message', 'Bidi', ['{}', '{bad'], 3, { detail: /^Message 2 of the request: / }],
+      ['no JSON at first', 'ClientStream', ['{bad', '{}'], 3, { detail: /^Message 1 of the request: / }],
       ['a binary frame with something in it', 'Bidi', [Buffer.from('{}')], 3, { detail: /text frames/ }],
       ['a message that is too large', 'Bidi', [`{"text":"${long}"}`], 8, { detail: /larger than 1000 bytes/ }],
       ['no message', 'Unary', [empty], 12, { detail: /no request message/ }],
@@ -373,6 +456,7 @@ t.test('what a client does wrong ends its call with a status', async t => {
     ],
     proto: [
       ['no protobuf', 'Unary', [Buffer.from([0x0a, 0xff])], 3, { title: 'INVALID_ARGUMENT' }],
+      ['no protobuf after two messages', 'Bidi', [empty, empty, Buffer.from([0x0a, 0xff])], 3, { detail: /^Message 3 of the request: / }],
       ['a text frame with something in it', 'Bidi', ['{}'], 3, { detail: /binary frames/ }],
       ['a message that is too large', 'Bidi', [Kinds.Unary.requestSerialize({ text: long, n: '0', notes: [] })], 8, { detail: /larger than 1000 bytes/ }],
       ['no message', 'Unary', [''], 12, { detail: /no request message/ }]
@@ -383,7 +467,8 @@ t.test('what a client does wrong ends its call with a status', async t => {
       const call = await open(t, url, { ...target, rpc })
       for (const frame of frames) call.socket.send(frame)
       const ended = await call.ended
-      t.match(ended, { status: { code, trailers: {}, error }, code: 4000 + code, reason: ended.status?.error?.detail }, `${rpc} of ${way}: ${name}`)
+      t.match(ended, { status: { code, trailers: {}, error }, code: 4000 + code, reason: /./ }, `${rpc} of ${way}: ${name}`)
+      t.ok(ended.status.error.detail.startsWith(ended.reason), ended.reason)
     }
   }
   const quiet = await serveSockets(t, { services: [hanging()] })
@@ -479,14 +564,13 @@ t.test('a token among the subprotocols is authorization for hooks and handlers',
     [['Bearer', 'secret'], {}, 'Bearer'],
     [['Bearer', 'secret', 'proto'], {}, 'proto'],
     [['proto', 'bearer.secret'], {}, 'proto'],
-    [['bearer.secret'], {}, 'bearer.secret'],
     [['json', 'bearer.other'], { authorization }, 'json'],
     [['graphql-ws', 'proto'], { authorization }, 'proto'],
     [[], { authorization }, '']
   ]
   for (const [offers, headers, echoed] of accepted) {
     const call = await open(t, url, { rpc: 'Unary', offers, headers, protocol: echoed === 'proto' ? 'proto' : 'json' })
-    t.equal(call.socket.protocol, echoed, offers.join())
+    if (!t.equal(call.socket.protocol, echoed, offers.join())) continue
     t.match(await call.send({}).ended, { ...OK, messages: [{ text: authorization, n: '1' }] }, offers.join())
   }
   const refused: Array<[offers: string[], headers: Record<string, string>, answer: object]> = [
@@ -495,9 +579,46 @@ t.test('a token among the subprotocols is authorization for hooks and handlers',
     [['json', 'Bearer', 'wrong'], {}, { status: 401 }],
     [['json', 'Bearer'], {}, { status: 401 }],
     [['json', 'bearer.secret'], { authorization: 'Bearer wrong' }, { status: 401 }],
+    [['bearer.secret'], {}, { status: 400, json: { title: 'INVALID_ARGUMENT' } }],
     [['graphql-ws'], { authorization }, { status: 400, json: { title: 'INVALID_ARGUMENT', details: [{ fieldViolations: [{ field: 'sec-websocket-protocol' }] }] } }]
   ]
   for (const [offers, headers, answer] of refused) t.match(await refusal(t, url, { rpc: 'Unary', offers, headers }), answer, offers.join())
+})
+
+t.test('what a client offers is not repeated where it is refused, because it may be a token', async t => {
+  const { url } = await serveSockets(t, { services })
+  for (const offers of [['bearer.hush'], ['BEARER.hush'], ['graphql-ws', 'bearer.hush'], ['bearer.hush', 'chat'], ['hush'], ['hush', 'bearer.x']]) {
+    const answer = await refusal(t, url, { rpc: 'Unary', offers })
+    t.match(answer, { status: 400, json: { details: [{ fieldViolations: [{ field: 'sec-websocket-protocol' }] }] } }, offers.join())
+    t.notMatch(JSON.stringify(answer), /hush/i, offers.join())
+  }
+})
+
+t.test('a token is what follows Bearer, which no subprotocol of the gateway is', async t => {
+  const { url } = await serveSockets(t, { services: [implement(Kinds, { Unary: (_note, { metadata }) => ({ text: metadata.get('authorization').join() }) })] })
+  const cases: Array<[offers: string[], text: string]> = [
+    [['Bearer', 'tok'], 'Bearer tok'],
+    [['bearer', 'tok'], 'Bearer tok'],
+    [['Bearer', 'json', 'tok'], 'Bearer tok'],
+    [['bearer', 'json'], ''],
+    [['json', 'bearer'], ''],
+    [['Bearer'], '']
+  ]
+  for (const [offers, text] of cases) {
+    const call = await open(t, url, { rpc: 'Unary', offers })
+    t.ok([offers[0], 'json'].includes(call.socket.protocol), `${offers.join()} agrees on ${call.socket.protocol}`)
+    t.match(await call.send({}).ended, { ...OK, messages: [{ text }] }, offers.join())
+  }
+  t.equal((await open(t, url, { rpc: 'Unary', offers: ['Bearer', 'tok'] })).socket.protocol, 'Bearer')
+})
+
+t.test('a token is found on every spelling of a URL that the router takes', async t => {
+  const { url } = await serveSockets(t, { services: [implement(Kinds, { Unary: (_note, { metadata }) => ({ text: metadata.get('authorization').join() }) })] }, {}, () => {}, Fastify({ routerOptions: { caseSensitive: false, ignoreTrailingSlash: true } }))
+  const spellings: Array<Pick<Target, 'service' | 'rpc'>> = [{ rpc: 'un%61ry' }, { service: 'GRPC/Kinds', rpc: 'unary' }, { service: 'Grpc/%4Binds', rpc: 'unary' }, { rpc: 'unary/' }, { rpc: 'unary?n=1' }, { rpc: 'unary/?n=1' }]
+  for (const spelling of spellings) {
+    const call = await open(t, url, { ...spelling, offers: ['json', 'bearer.tok'] })
+    t.match(await call.send({}).ended, { ...OK, messages: [{ text: 'Bearer tok' }] }, call.socket.url)
+  }
 })
 
 /** Waits until a count that has begun to grow stands still. */
@@ -581,6 +702,16 @@ t.test('clients are pinged, and those that do not answer are cancelled', async t
   t.match(await patient.end().ended, OK, 'who answers pings is kept')
 })
 
+t.test('a quiet client that is well is not taken for one that is gone', async t => {
+  const waiting = inBothStyles({ async * ServerStream () { for (const note of numbered(4)) { yield note; await sleep(100) } } })
+  for (const streams of [{ heartbeatMs: 0, idleMs: 50 }, { heartbeatMs: 20, idleMs: 100 }]) {
+    const { url } = await serveSockets(t, { services: waiting, streams })
+    await Promise.all(WAYS.map(async ({ way, ...target }) => {
+      t.match(await callOf(t, url, { ...target, rpc: 'ServerStream' }, [{}]), { ...OK, messages: numbered(4) }, `${way} with ${JSON.stringify(streams)}`)
+    }))
+  }
+})
+
 t.test('a handler that is slow to read is not taken for a client that is gone', async t => {
   const { url } = await serveSockets(t, { services: [implement(Kinds, { async * Bidi (notes) { await sleep(900); yield * notes } })], streams: { heartbeatMs: 50, idleMs: 400 } })
   t.match(await callOf(t, url, { rpc: 'Bidi' }, numbered(5)), { ...OK, messages: numbered(5) })
@@ -633,12 +764,74 @@ t.test('the closing of the app ends calls with a status, and waits for no client
   }))
 })
 
+t.test('clients that neither read nor answer do not keep the app open', async t => {
+  const log: string[] = []
+  const endless = inBothStyles({
+    async * ServerStream (_note, { signal }) {
+      log.push('began')
+      signal.addEventListener('abort', () => log.push('aborted'))
+      for (;;) yield { text: 'x'.repeat(50_000) }
+    }
+  })
+  for (const [service, path] of [[hanging(log), 'unary'], [endless[0]!, 'serverstream'], [endless[1]!, 'serverstream']] as const) {
+    log.length = 0
+    const { url, gateway, app } = await serveSockets(t, { services: [service] })
+    const [{ template }] = gateway.routes().map(({ url }) => ({ template: url })) as [{ template: string }]
+    const clients = await Promise.all([1, 2, 3].map(async () => (await deaf(t, url, template.replace(/[^/]+$/, path), EMPTY_OBJECT)).pause()))
+    await until(() => log.length === clients.length, 'the handlers')
+    let isClosed = false
+    app.close().then(() => { isClosed = true })
+    await gateway.shutdown({ graceMs: 50 })
+    t.equal(log.filter(event => event === 'aborted').length, clients.length, `${template}: the calls are cancelled`)
+    await t.resolves(until(() => isClosed, 'the app to close', 8000), `${template}: the app closes`)
+  }
+})
+
+/** What a connection has received, when the server has closed it. */
+async function received (socket: Socket): Promise<string> {
+  let text = ''
+  for await (const chunk of socket) text += chunk
+  return text
+}
+
+t.test('an upgrade of what is no URL is refused, and its connection closed', async t => {
+  const { url, app } = await serveSockets(t, { services })
+  for (const path of ['/grpc/%zz', '/%', '/grpc/kinds/unary%', '/grpc/%c3%28']) t.match(await received(bare(t, url, upgradeOf(path))), /^HTTP\/1\.1 400 /, path)
+  await t.resolves(app.close())
+})
+
+t.test('an upgrade behind a request that is open ends both', async t => {
+  const ways: Record<string, (url: string) => Promise<Socket>> = {
+    'at once': async url => bare(t, url, postTo('/grpc/kinds/serverstream'), upgradeOf('/grpc/kinds/serverstream')),
+    'after the response has begun': async url => {
+      const socket = bare(t, url, postTo('/grpc/kinds/serverstream'))
+      await once(socket, 'data')
+      socket.write(upgradeOf('/grpc/kinds/serverstream'))
+      return socket
+    }
+  }
+  for (const [name, connect] of Object.entries(ways)) {
+    const log: string[] = []
+    const { url, app } = await serveSockets(t, { services: [hanging(log)] })
+    const socket = (await connect(url)).resume()
+    if (!socket.closed) await once(socket, 'close')
+    await until(() => log.filter(event => event === 'began').length === log.filter(event => event === 'aborted').length, 'the cancellation')
+    t.ok(log.length <= 2, `${name}: ${log.join()}`)
+    let isClosed = false
+    app.close().then(() => { isClosed = true })
+    await t.resolves(until(() => isClosed, 'the app to close', 5000), `${name}: the app closes`)
+  }
+  const { url } = await serveSockets(t, { services })
+  const socket = bare(t, url, postTo('/grpc/kinds/unary'))
+  await once(socket, 'data')
+  await sleep(20)
+  socket.write(upgradeOf('/grpc/kinds/unary'))
+  t.match(String((await once(socket, 'data'))[0]), /^HTTP\/1\.1 101 /, 'behind one that is over it is served')
+})
+
 t.test('an upgrade that comes while the app closes does not keep it open', async t => {
   const { url, app, gateway } = await serveSockets(t, { services: [hanging()] })
-  const { hostname, port } = new URL(url)
-  const socket = connect(Number(port), hostname).on('error', () => {}).resume()
-  t.teardown(() => socket.destroy())
-  socket.write('GET /grpc/kinds/unary HTTP/1.1\r\nhost: a\r\n')
+  const socket = bare(t, url, 'GET /grpc/kinds/unary HTTP/1.1\r\nhost: a\r\n').resume()
   await once(app.server, 'connection')
   let isClosed = false
   app.close().then(() => { isClosed = true })

@@ -111,7 +111,7 @@ export class Invocation implements CallListener, OpenCall {
 
   onReceiveMessage (message: unknown): void {
     if (this.#bound.requestStream) {
-      this.#tellSink(sink => sink.onMessage(message))
+      this.#sink?.onMessage(message)
     } else if (this.#request !== undefined) {
       this.#end({ code: status.UNIMPLEMENTED, details: `Received a second request message for ${this.method.path}, which takes one` })
     } else {
@@ -122,22 +122,13 @@ export class Invocation implements CallListener, OpenCall {
 
   onReceiveHalfClose (): void {
     if (this.#bound.requestStream) {
-      this.#tellSink(sink => sink.onEnd())
+      this.#sink?.onEnd()
     } else if (this.#request === undefined) {
       this.#end({ code: status.UNIMPLEMENTED, details: `Received no request message for ${this.method.path}, which takes one` })
     } else if (this.isOpen) {
       const request = this.#request
       this.#request = undefined
       this.receive(request)
-    }
-  }
-
-  /** Listeners of a grpc-js handler may throw while they are told. */
-  #tellSink (tell: (sink: RequestSink) => void): void {
-    try {
-      if (this.#sink !== undefined) tell(this.#sink)
-    } catch (error) {
-      this.fail(error)
     }
   }
 

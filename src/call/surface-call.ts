@@ -38,6 +38,16 @@ function Surface<T extends Base<EventEmitter>> (Emitter: T) {
       this[kInvocation].whenOver(() => this.onOver())
     }
 
+    /** Listeners of a handler may throw, whenever Node.js tells them of something. */
+    override emit (event: string | symbol, ...args: unknown[]): boolean {
+      try {
+        return super.emit(event, ...args)
+      } catch (error) {
+        this.onFailure(error)
+        return true
+      }
+    }
+
     getPeer (): string {
       return this[kInvocation].call.getPeer()
     }

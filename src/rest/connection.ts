@@ -16,11 +16,17 @@ export function hasConnection ({ raw: { socket } }: FastifyRequest): boolean {
   return typeof (socket as Partial<typeof socket>).destroySoon === 'function'
 }
 
-/** Ends the connection at once, or the stream of it that carries the exchange. */
+/** How long an HTTP/2 client may take to let a stream end, in milliseconds. */
+const LONGEST_CLOSING_MS = 500
+
+/** Ends the connection at once, or the stream of it that carries the exchange; the connection too if it is not read. */
 export function destroyExchange (request: FastifyRequest, { raw }: FastifyReply): void {
   const stream = http2StreamOf(request)
-  if (stream !== undefined) stream.close(INTERNAL_ERROR)
-  else if (hasConnection(request)) request.raw.socket.destroy()
+  if (stream !== undefined) {
+    const timer = setTimeout(() => stream.session?.destroy(), LONGEST_CLOSING_MS).unref()
+    stream.once('close', () => clearTimeout(timer))
+    stream.close(INTERNAL_ERROR)
+  } else if (hasConnection(request)) request.raw.socket.destroy()
   else raw.destroy()
 }
 

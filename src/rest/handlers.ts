@@ -65,7 +65,12 @@ export class HttpMethod {
   /** Hands a call to its interceptors and its handler, as grpc-js does. */
   start (call: HttpCall): void {
     const intercepted = intercept(this.gateway.interceptors, this.#descriptor, call)
-    intercepted.start(new Invocation(this.method, intercepted, call))
+    if (call.isOver) return
+    const invocation = new Invocation(this.method, intercepted, call)
+    // Interceptors may hold the call back, or never pass it on.
+    this.method.openCalls.add(invocation)
+    call.whenReleased(() => this.method.openCalls.delete(invocation))
+    if (invocation.isOpen) intercepted.start(invocation)
   }
 
   /** Runs the handler with the one request message, where no interceptor wants to see it. */

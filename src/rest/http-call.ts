@@ -24,6 +24,8 @@ export abstract class HttpCall extends ServerCall implements Exchange {
   /** The HTTP status of what `refuse` was told, where it says more than the code. */
   protected refusedWith: number | undefined = undefined
 
+  #whenReleased: (() => void) | undefined = undefined
+
   constructor (route: HttpRoute, request: FastifyRequest, timeout: number | undefined) {
     super(request.raw.socket, timeout)
     this.route = route
@@ -57,6 +59,15 @@ export abstract class HttpCall extends ServerCall implements Exchange {
     const { ending, http } = endingOf(this.route.gateway, error, this.request)
     this.refusedWith = http
     this.sendStatus(ending)
+  }
+
+  /** Calls back when the call is over, whoever has heard of it. */
+  whenReleased (callback: () => void): void {
+    this.#whenReleased = callback
+  }
+
+  protected override released (): void {
+    this.#whenReleased?.()
   }
 
   protected override report (error: unknown, message: string): void {

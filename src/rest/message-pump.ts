@@ -24,12 +24,15 @@ export interface MessageSource {
 export class MessagePump {
   readonly #source: MessageSource
   readonly #receiver: MessageReceiver
+  readonly #isStream: boolean
   #wanted = 0
   #given = 0
   #isDelivering = false
   #isOver = false
 
-  constructor (source: MessageSource, receiver: MessageReceiver) {
+  /** @param isStream whether errors say the number of the message; else there is but one */
+  constructor (source: MessageSource, receiver: MessageReceiver, isStream = true) {
+    this.#isStream = isStream
     this.#source = source
     this.#receiver = receiver
   }
@@ -63,7 +66,7 @@ export class MessagePump {
     try {
       message = this.#source.next(this.#given === 0)
     } catch (error) {
-      this.fail(numbered(error, this.#given + 1))
+      this.fail(this.#isStream ? numbered(error, this.#given + 1) : error)
       return false
     }
     if (message !== undefined) {

@@ -45,6 +45,7 @@ export abstract class ReplyCall extends HttpCall {
   }
 
   protected override released (): void {
+    super.released()
     forgetCall(this, this.request)
     this.#body?.stop()
   }

@@ -124,6 +124,7 @@ export class WebSocketCall extends HttpCall {
   }
 
   protected override released (): void {
+    super.released()
     this.#requests.stop()
     this.#heartbeat.stop()
     clearTimeout(this.#lastWords)

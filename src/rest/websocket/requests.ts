@@ -36,7 +36,7 @@ export class FrameRequests implements MessageSource {
     this.#socket = socket
     this.#options = options
     this.#receiver = receiver
-    this.#pump = new MessagePump(this, receiver)
+    this.#pump = new MessagePump(this, receiver, options.requestStream)
     socket.on('message', (frame: Buffer, isBinary: boolean) => this.#receive(frame, isBinary))
   }
 

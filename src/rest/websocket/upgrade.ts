@@ -55,7 +55,7 @@ function sortOut ({ headers, rawHeaders }: IncomingMessage): void {
     headers.authorization = `Bearer ${token}`
     rawHeaders.push('authorization', headers.authorization)
   }
-  headers['sec-websocket-protocol'] = offered.find(isServable) ?? UNSERVABLE
+  headers['sec-websocket-protocol'] = offered.find(name => SUBPROTOCOLS.includes(name)) ?? offered.find(isServable) ?? UNSERVABLE
 }
 
 /** `bearer.<token>`, or the pair `Bearer, <token>` of grpc-websocket-proxy. */
@@ -73,7 +73,7 @@ export function isServable (offered: string | undefined): boolean {
 
 /** The path of a URL in a form that is the same however lenient a router is in case, slashes and escapes. */
 export function loosePath (url: string): string {
-  const path = url.replace(/[?#].*$/s, '').replace(/\/+$/, '')
+  const path = url.replace(/[?#;].*$/s, '').replace(/\/+/g, '/').replace(/\/$/, '')
   try {
     return decodeURIComponent(path).toLowerCase()
   } catch {
