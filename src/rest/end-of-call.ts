@@ -41,13 +41,15 @@ export function listed ({ headers }: HttpGateway, metadata: Metadata | null | un
  * @see https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md#responses
  */
 export function httpTrailers ({ headers }: HttpGateway, { code, details, metadata }: Status): Record<string, string> {
-  const trailers: Record<string, string> = {}
-  if (metadata != null) headers.toHeaders(metadata, 'trailing', (name, value) => { trailers[name] = [value].flat().join(', ') })
-  trailers['grpc-status'] = String(code)
-  if (code !== status.OK) trailers['grpc-message'] = percentEncoded(String(details))
-  const errorDetails = metadata?.get(DETAILS_KEY)[0]
-  if (errorDetails instanceof Uint8Array) trailers[DETAILS_KEY] = Buffer.from(errorDetails).toString('base64')
-  return trailers
+  const own: Record<string, string> = { 'grpc-status': String(code) }
+  if (code !== status.OK) own['grpc-message'] = percentEncoded(String(details))
+  if (metadata == null) return own
+  const errorDetails = metadata.get(DETAILS_KEY)[0]
+  if (errorDetails instanceof Uint8Array) own[DETAILS_KEY] = Buffer.from(errorDetails).toString('base64')
+  const trailers = { ...own }
+  headers.toHeaders(metadata, 'trailing', (name, value) => { trailers[name] = [value].flat().join(', ') })
+  // Whatever names a user's `outgoing` gives.
+  return { ...trailers, ...own }
 }
 
 function percentEncoded (text: string): string {

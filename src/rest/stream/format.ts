@@ -73,7 +73,8 @@ const eventStream: StreamFormat = {
     let id = lastEventId !== undefined && /^\d{1,15}$/.test(lastEventId) ? Number(lastEventId) : 0
     return {
       begin: '',
-      message: json => `id: ${++id}\ndata: ${json}\n\n`,
+      // V8 is faster at this than at a template of the same.
+      message: json => 'id: ' + ++id + '\ndata: ' + json + '\n\n',
       heartbeat: ':\n\n',
       end: ({ error, status }) => `${error === undefined ? '' : `event: error\ndata: ${error.body}\n\n`}event: end\ndata: ${JSON.stringify(status)}\n\n`
     }
