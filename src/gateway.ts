@@ -6,12 +6,12 @@ import { guardedInterceptor } from './call/interceptors.ts'
 import { consoleLogger, type Logger } from './call/logger.ts'
 import { OpenCalls } from './call/open-calls.ts'
 import { collectRegistrations } from './call/registration.ts'
-import { bindServices, type ServedMethod, type ServedService } from './call/served-service.ts'
+import { bindServices, type ServedService } from './call/served-service.ts'
 import { configurationErrors } from './errors.ts'
 import { tlsCredentials } from './grpc/credentials.ts'
 import { GrpcServer } from './grpc/server.ts'
 import { JsonCodecs } from './json/codec.ts'
-import { checkOptions, type CheckedOptions, type GatewayOptions, type MethodSettings } from './options.ts'
+import { checkMethodNames, checkOptions, settingsOf, type CheckedOptions, type GatewayOptions } from './options.ts'
 import { registerGrpcHttpRoutes } from './plugin.ts'
 import { errorWriter } from './rest/error-body.ts'
 import { ClosingConnections } from './rest/closing-connections.ts'
@@ -113,8 +113,8 @@ export class GrpcGateway implements Mountable {
       streams,
       closings: this.#closings,
       bodyLimit: messageBytes,
-      jsonOptions: method => this.#settingsOf(method, 'json'),
-      timeoutPolicy: method => this.#settingsOf(method, 'timeout'),
+      jsonOptions: method => settingsOf(this.#options, method, 'json'),
+      timeoutPolicy: method => settingsOf(this.#options, method, 'timeout'),
       acceptsCalls: () => this.#state === 'idle' || this.#state === 'serving',
       mounted: (routes, app) => { this.#mounted.set(app, [...this.#mounted.get(app) ?? [], ...routes]) },
       appCloses: app => this.#appCloses(app),
@@ -160,7 +160,7 @@ export class GrpcGateway implements Mountable {
       interceptors: this.#interceptors,
       services: this.#services,
       log: () => this.#log,
-      timeoutPolicy: method => this.#settingsOf(method, 'timeout')
+      timeoutPolicy: method => settingsOf(this.#options, method, 'timeout')
     })
     this.#port = await server.bind()
     this.#openCalls.open()
@@ -275,24 +275,10 @@ export class GrpcGateway implements Mountable {
       implemented
     }))
   }
-
-  /** What holds for one method: its own settings, else those of its service, else those of the gateway. */
-  #settingsOf<K extends keyof MethodSettings> ({ method: { fullName } }: ServedMethod, setting: K): NonNullable<MethodSettings[K]> {
-    const { methods = {}, [setting]: ofGateway } = this.#options
-    const ofService = methods[`${fullName.slice(0, fullName.lastIndexOf('.'))}.*`]?.[setting]
-    return { ...ofGateway, ...ofService, ...methods[fullName]?.[setting] } as NonNullable<MethodSettings[K]>
-  }
 }
 
 function hostPort (host: string, port: number): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
-}
-
-function checkMethodNames (methods: Readonly<Record<string, MethodSettings>>, services: readonly ServedService[]): void {
-  const known = new Set(services.flatMap(({ service }) => [`${service.fullName}.*`, ...service.methods.map(({ fullName }) => fullName)]))
-  for (const name of Object.keys(methods)) {
-    if (!known.has(name)) throw new configurationErrors.FGG_ERR_OPTION('methods', `names ${name}, which is none of: ${[...known].join(', ')}`)
-  }
 }
 
 async function settlesWithin (promise: Promise<unknown>, ms: number): Promise<boolean> {

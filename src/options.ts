@@ -1,10 +1,11 @@
-/** The options of a gateway, and what is wrong with them. */
+/** The options of a gateway: what is wrong with them, and what they say of one method. */
 import { ServerCredentials, type ChannelOptions, type ServerInterceptor } from '@grpc/grpc-js'
 import { LONGEST_TIMER, type TimeoutPolicy } from './call/deadline.ts'
 import type { ErrorPolicy } from './call/error-status.ts'
 import type { HeaderOptions } from './call/headers.ts'
 import type { Logger } from './call/logger.ts'
 import type { ServiceSource } from './call/registration.ts'
+import type { ServedMethod, ServedService } from './call/served-service.ts'
 import { configurationErrors } from './errors.ts'
 import type { TlsOptions } from './grpc/credentials.ts'
 import { HIGHEST_NESTING_LIMIT, type JsonOptions } from './json/options.ts'
@@ -212,4 +213,23 @@ export function checkOptions (options: GatewayOptions): CheckedOptions {
       idleMs: options.streams?.idleMs ?? 60_000
     }
   }
+}
+
+/**
+ * Checks what could not be checked before the services were known.
+ *
+ * @throws FGG_ERR_OPTION for settings of a method or service that is none of theirs
+ */
+export function checkMethodNames (methods: Readonly<Record<string, MethodSettings>>, services: readonly ServedService[]): void {
+  const known = new Set(services.flatMap(({ service }) => [`${service.fullName}.*`, ...service.methods.map(({ fullName }) => fullName)]))
+  for (const name of Object.keys(methods)) {
+    if (!known.has(name)) throw new configurationErrors.FGG_ERR_OPTION('methods', `names ${name}, which is none of: ${[...known].join(', ')}`)
+  }
+}
+
+/** What holds for one method: its own settings, else those of its service, else those of the gateway. */
+export function settingsOf<K extends keyof MethodSettings> (options: CheckedOptions, { method: { fullName } }: ServedMethod, setting: K): NonNullable<MethodSettings[K]> {
+  const { methods = {}, [setting]: ofGateway } = options
+  const ofService = methods[`${fullName.slice(0, fullName.lastIndexOf('.'))}.*`]?.[setting]
+  return { ...ofGateway, ...ofService, ...methods[fullName]?.[setting] } as NonNullable<MethodSettings[K]>
 }
