@@ -21,11 +21,11 @@ export interface HeaderOptions {
 
 export type MetadataPosition = 'initial' | 'trailing'
 
+/** Headers that speak of one connection. */
+const HOP_BY_HOP = ['connection', 'keep-alive', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'http2-settings']
+
 /** Headers that speak of one connection or one body, not of the call. */
-const NOT_OF_THE_CALL: ReadonlySet<string> = new Set([
-  'connection', 'keep-alive', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'http2-settings', 'expect', 'host',
-  'accept-encoding'
-])
+const NOT_OF_THE_CALL: ReadonlySet<string> = new Set([...HOP_BY_HOP, 'expect', 'host', 'accept-encoding'])
 const NOT_OF_THE_CALL_PREFIXES = ['content-', 'grpc-', 'proxy-', 'sec-websocket-', ':']
 
 const ANNOUNCED_PREFIX = 'grpc-metadata-'
@@ -115,7 +115,7 @@ export function headerMapper (options: HeaderOptions = {}): HeaderMapper {
 }
 
 /** Headers that would break the response, or that HTTP/2 refuses, whatever a user's `outgoing` says. */
-const NEVER_OUTGOING: ReadonlySet<string> = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade', 'te', 'trailer', 'content-length', 'http2-settings'])
+const NEVER_OUTGOING: ReadonlySet<string> = new Set([...HOP_BY_HOP, 'proxy-connection', 'content-length'])
 
 /** gRPC allows a colon in keys, HTTP does not in header names. */
 function tokenOrNone (name: string | undefined): string | undefined {
