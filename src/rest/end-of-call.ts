@@ -24,7 +24,8 @@ export function endOfCall (gateway: HttpGateway, ending: Status, http?: number):
   const { code, metadata } = ending
   return {
     error: code === status.OK ? undefined : gateway.writeError(ending, http),
-    status: { code, status: statusName(code), trailers: listed(gateway, metadata, 'trailing') }
+    // Not every form tells of it.
+    get status () { return { code, status: statusName(code), trailers: listed(gateway, metadata, 'trailing') } }
   }
 }
 

@@ -19,20 +19,20 @@ export function checkJson (headers: Headers): void {
   checkCharset(mediaType)
 }
 
-/**
- * @returns `lines` for NDJSON, `json` for JSON values
- * @throws HttpStatusError 415 for anything else
- */
-export function jsonStreamKind (headers: Headers): 'lines' | 'json' {
+/** @throws HttpStatusError 415 unless the body is NDJSON or JSON, as far as its headers tell */
+export function checkJsonStream (headers: Headers): void {
   checkEncoding(headers)
   const mediaType = headers['content-type']
-  if (mediaType === undefined) return 'json'
-  const isLines = JSON_LINES_MEDIA_TYPES.includes(mediaType.split(';', 1)[0]!.trim().toLowerCase())
-  if (!isLines && !JSON_MEDIA_TYPE.test(mediaType)) {
+  if (mediaType === undefined) return
+  if (!isJsonLines(headers) && !JSON_MEDIA_TYPE.test(mediaType)) {
     throw unsupported(mediaType, "Send one JSON message a line, with the header 'content-type: application/x-ndjson', or an array of them with 'application/json'")
   }
   checkCharset(mediaType)
-  return isLines ? 'lines' : 'json'
+}
+
+/** Whether a body is NDJSON, in contrast to JSON values. */
+export function isJsonLines ({ 'content-type': mediaType = '' }: Headers): boolean {
+  return JSON_LINES_MEDIA_TYPES.includes(mediaType.split(';', 1)[0]!.trim().toLowerCase())
 }
 
 function checkEncoding ({ 'content-encoding': encoding }: Headers): void {

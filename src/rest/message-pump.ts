@@ -2,6 +2,9 @@
 import { GrpcError } from '../errors.ts'
 import { HttpStatusError } from './http-status-error.ts'
 
+/** With this many bytes unread, the client has to wait. While a connection is not read, nobody hears of it when the client goes away. */
+export const MOST_UNREAD = 64 * 1024
+
 export interface MessageReceiver {
   onMessage (message: unknown): void
   onEnd (): void
@@ -95,6 +98,10 @@ export class MessagePump {
   stop (): void {
     this.#isOver = true
   }
+}
+
+export function messageTooLarge (limit: number): HttpStatusError {
+  return new HttpStatusError(413, `The message is larger than ${limit} bytes`)
 }
 
 /** Says which message is wrong. */

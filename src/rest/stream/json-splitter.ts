@@ -4,8 +4,9 @@
  */
 import { isAscii } from 'node:buffer'
 import { badRequest } from '../../errors.ts'
+import { messageTooLarge } from '../message-pump.ts'
 import { decodeUtf8 } from '../utf8.ts'
-import { messageTooLarge, PartialMessage, type MessageSplitter } from './message-splitter.ts'
+import { PartialMessage, type MessageSplitter } from './message-splitter.ts'
 
 const QUOTE = 0x22
 const COMMA = 0x2c

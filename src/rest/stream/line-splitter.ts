@@ -3,8 +3,9 @@
  *
  * @see https://github.com/ndjson/ndjson-spec
  */
+import { messageTooLarge } from '../message-pump.ts'
 import { decodeUtf8 } from '../utf8.ts'
-import { messageTooLarge, PartialMessage, type MessageSplitter } from './message-splitter.ts'
+import { PartialMessage, type MessageSplitter } from './message-splitter.ts'
 
 const NEWLINE = 0x0a
 const NOTHING = Buffer.alloc(0)

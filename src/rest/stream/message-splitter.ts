@@ -1,5 +1,4 @@
 /** From the bytes of a request body, in whatever chunks they come, to the JSON texts of its messages. */
-import { HttpStatusError } from '../http-status-error.ts'
 
 export interface MessageSplitter {
   /** Whether nothing is left to be given, unless more bytes come: neither a message nor what is wrong. */
@@ -50,8 +49,4 @@ export class PartialMessage {
     this.#length = 0
     return taken
   }
-}
-
-export function messageTooLarge (limit: number): HttpStatusError {
-  return new HttpStatusError(413, `The message is larger than ${limit} bytes`)
 }

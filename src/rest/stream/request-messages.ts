@@ -5,9 +5,9 @@ import type protobuf from 'protobufjs'
 import type { JsonReader } from '../../json/codec.ts'
 import type { JsonReadOptions } from '../../json/options.ts'
 import { HttpStatusError } from '../http-status-error.ts'
-import { MessagePump, type MessageReceiver, type MessageSource } from '../message-pump.ts'
+import { MessagePump, MOST_UNREAD, type MessageReceiver, type MessageSource } from '../message-pump.ts'
 import type { OpenRequest, RequestBody } from '../request.ts'
-import { jsonStreamKind } from '../media-type.ts'
+import { isJsonLines } from '../media-type.ts'
 import { JsonSplitter } from './json-splitter.ts'
 import { LineSplitter } from './line-splitter.ts'
 import type { MessageSplitter } from './message-splitter.ts'
@@ -25,13 +25,10 @@ export interface RequestStreamOptions {
 export function requestStreamReader ({ type, reader, json, messageBytes }: RequestStreamOptions): OpenRequest {
   const bindQuery = queryBinder(type, json)
   return (request, receiver) => {
-    const splitter = jsonStreamKind(request.headers) === 'lines' ? new LineSplitter(messageBytes) : new JsonSplitter(messageBytes)
+    const splitter = isJsonLines(request.headers) ? new LineSplitter(messageBytes) : new JsonSplitter(messageBytes)
     return new RequestMessages(request, splitter, reader, bindQuery(request.raw.url!), receiver)
   }
 }
-
-/** With this many bytes unread, the client has to wait. */
-const MOST_UNREAD = 64 * 1024
 
 export class RequestMessages implements MessageSource, RequestBody {
   /** Undefined for a request without body. */
@@ -120,7 +117,6 @@ export class RequestMessages implements MessageSource, RequestBody {
   readonly #onData = (chunk: Buffer | string): void => {
     const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk
     this.#splitter.push(bytes)
-    // While a connection is not read, nobody hears of it when the client goes away.
     this.#unread = this.#splitter.isEmpty && this.#readAhead.length === 0 ? 0 : this.#unread + bytes.length
     if (this.#unread >= MOST_UNREAD) this.#body!.pause()
     this.#pump.advance()

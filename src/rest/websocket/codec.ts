@@ -4,7 +4,7 @@
  */
 import { GrpcError } from '../../errors.ts'
 import { status } from '../../status.ts'
-import type { HttpMethod } from '../handlers.ts'
+import type { HttpMethod } from '../http-method.ts'
 import { queryBinder } from '../query-binder.ts'
 import { decodeUtf8 } from '../utf8.ts'
 

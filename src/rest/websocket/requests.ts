@@ -1,8 +1,7 @@
 /** The request messages that come over a WebSocket. */
 import { GrpcError } from '../../errors.ts'
 import { status } from '../../status.ts'
-import { HttpStatusError } from '../http-status-error.ts'
-import { MessagePump, type MessageReceiver, type MessageSource } from '../message-pump.ts'
+import { MessagePump, messageTooLarge, MOST_UNREAD, type MessageReceiver, type MessageSource } from '../message-pump.ts'
 import type { FrameReader } from './codec.ts'
 import type { WebSocket } from './socket.ts'
 
@@ -16,9 +15,8 @@ export interface FrameRequestsOptions {
   readonly messageBytes: number
 }
 
-/** With this many frames unread, or bytes in them, the client has to wait. */
+/** With this many frames unread, however small they are, the client has to wait too. */
 const MOST_FRAMES = 100
-const MOST_UNREAD = 64 * 1024
 
 export class FrameRequests implements MessageSource {
   readonly #socket: WebSocket
@@ -91,7 +89,6 @@ export class FrameRequests implements MessageSource {
       return this.#receiver.onError(error)
     }
     this.#pump.advance()
-    // While a socket is not read, nobody hears of it when the client goes away.
     if (this.#frames.length >= MOST_FRAMES || this.#unread >= MOST_UNREAD) this.#socket.pause()
   }
 
@@ -103,7 +100,7 @@ export class FrameRequests implements MessageSource {
       return
     }
     if (this.#isComplete) throw new GrpcError(status.INVALID_ARGUMENT, requestStream ? 'A message came after the end of the requests' : 'The RPC takes one request message')
-    if (frame.length > messageBytes) throw new HttpStatusError(413, `The message is larger than ${messageBytes} bytes`)
+    if (frame.length > messageBytes) throw messageTooLarge(messageBytes)
     this.#frames.push(frame)
     this.#unread += frame.length
     if (!requestStream) this.#isComplete = true

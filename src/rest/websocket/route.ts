@@ -1,7 +1,7 @@
 /** WebSockets on the routes of a gateway, where @fastify/websocket is registered with the app. */
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import { badRequest } from '../../errors.ts'
-import type { HttpMethod } from '../handlers.ts'
+import type { HttpMethod } from '../http-method.ts'
 import { WebSocketCall, type WebSocketRoute } from './call.ts'
 import { frameCodecs } from './codec.ts'
 import { ownSocket, type WebSocketRouteOptions } from './socket.ts'
