@@ -254,6 +254,9 @@ for (const [name, type] of Object.entries(typesToRead)) {
   })
 }
 
+/** As it is written, which is a little more than it is. protojson takes only what it is. */
+const LARGEST_FLOAT = '3.4028235e+38'
+
 t.test('random messages come through the HTTP route as two other implementations write and read them', async t => {
   const definition = loadProto(everyKind)[SERVICE]!
   const { requestDeserialize } = definition.Echo as MethodDefinition<unknown, unknown>
@@ -270,11 +273,11 @@ t.test('random messages come through the HTTP route as two other implementations
       deepStrictEqual(seen, requestDeserialize(Buffer.from(bytes)))
       const readBack = [
         toBinary(oracle.schema, fromJsonString(oracle.schema, reply, { registry: oracle.registry })),
-        everyKindType.encode(protojson.fromJsonString(everyKindType, reply)).finish()
+        everyKindType.encode(protojson.fromJsonString(everyKindType, reply.replaceAll(LARGEST_FLOAT, String(Math.fround(Number(LARGEST_FLOAT)))))).finish()
       ]
       for (const back of readBack) if (!sayTheSame(oracle, back, bytes)) deepStrictEqual(reply, oracleText(oracle, bytes))
     }
-  }), { numRuns: 60 })
+  }), { numRuns: 60, examples: [[Buffer.from([154, 1, 8, 154, 1, 5, 21, 255, 255, 127, 127])]] })
 })
 
 /** Decimal texts of all forms, and the exact number that each stands for, as a fraction of powers of ten. */
