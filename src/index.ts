@@ -1,6 +1,7 @@
 /** The public names. */
-export { GrpcGateway, type ListenOptions, type RouteInfo, type ShutdownOptions } from './gateway.ts'
-export type { GatewayOptions, MethodSettings } from './options.ts'
+export { GrpcGateway, type ListenOptions, type RouteInfo, type ShutdownOptions } from './gateway/gateway.ts'
+export type { MethodSettings } from './options/methods.ts'
+export type { GatewayOptions } from './options/options.ts'
 export { grpcGateway, registerGrpcHttpRoutes, type GrpcGatewayPluginOptions } from './plugin.ts'
 export type { Mountable, StreamOptions } from './rest/gateway.ts'
 export type { TlsOptions } from './grpc/credentials.ts'

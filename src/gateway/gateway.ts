@@ -1,27 +1,27 @@
 /** The gateway: services, the gRPC server that serves them, and what the HTTP routes need, with one lifecycle. */
 import type { ServerInterceptor } from '@grpc/grpc-js'
 import Fastify, { type FastifyInstance, type FastifyListenOptions, type FastifyServerOptions } from 'fastify'
-import { headerMapper } from './call/headers.ts'
-import { guardedInterceptor } from './call/interceptors.ts'
-import { consoleLogger, type Logger } from './call/logger.ts'
-import { OpenCalls } from './call/open-calls.ts'
-import { collectRegistrations } from './call/registration.ts'
-import { bindServices, type ServedService } from './call/served-service.ts'
-import { configurationErrors } from './errors.ts'
-import { bindBuiltIn } from './grpc/built-in.ts'
-import { tlsCredentials } from './grpc/credentials.ts'
-import { GrpcServer } from './grpc/server.ts'
-import { JsonCodecs } from './json/codec.ts'
-import { checkMethodNames, checkOptions, settingsOf, type CheckedOptions, type GatewayOptions } from './options.ts'
-import { registerGrpcHttpRoutes } from './plugin.ts'
-import { errorWriter } from './rest/error-body.ts'
-import { ClosingConnections } from './rest/closing-connections.ts'
-import { kHttpGateway, type HttpGateway, type Mountable } from './rest/gateway.ts'
-import { conventionRoutes, type MountedRoute } from './rest/routes.ts'
-import { registerWebSockets } from './rest/websocket/socket.ts'
-import { serviceDescriber } from './schema/from-definition.ts'
-import { loadRoots } from './schema/load.ts'
-import type { MethodKind } from './schema/service.ts'
+import { headerMapper } from '../call/headers.ts'
+import { guardedInterceptor } from '../call/interceptors.ts'
+import { consoleLogger, type Logger } from '../call/logger.ts'
+import { OpenCalls } from '../call/open-calls.ts'
+import { collectRegistrations } from '../call/registration.ts'
+import { bindServices, type ServedService } from '../call/served-service.ts'
+import { configurationErrors } from '../errors.ts'
+import { tlsCredentials } from '../grpc/credentials.ts'
+import { GrpcServer } from '../grpc/server.ts'
+import { JsonCodecs } from '../json/codec.ts'
+import { checkMethodNames, settingsOf } from '../options/methods.ts'
+import { checkOptions, type CheckedOptions, type GatewayOptions } from '../options/options.ts'
+import { registerGrpcHttpRoutes } from '../plugin.ts'
+import { errorWriter } from '../rest/error-body.ts'
+import { ClosingConnections } from '../rest/closing-connections.ts'
+import { kHttpGateway, type HttpGateway, type Mountable } from '../rest/gateway.ts'
+import { conventionRoutes, type MountedRoute } from '../rest/routes.ts'
+import { registerWebSockets } from '../rest/websocket/socket.ts'
+import { serviceDescriber } from '../schema/from-definition.ts'
+import { loadRoots } from '../schema/load.ts'
+import type { MethodKind } from '../schema/service.ts'
 
 /** One way to call an RPC over HTTP. */
 export interface RouteInfo {
@@ -69,8 +69,6 @@ export class GrpcGateway implements Mountable {
   readonly [kHttpGateway]: HttpGateway
   readonly #options: CheckedOptions
   readonly #services: readonly ServedService[]
-  /** Served over gRPC only. */
-  readonly #builtIn: readonly ServedService[]
   readonly #interceptors: readonly ServerInterceptor[]
   readonly #openCalls = new OpenCalls()
   readonly #closings = new ClosingConnections()
@@ -101,9 +99,8 @@ export class GrpcGateway implements Mountable {
       errors,
       openCalls: this.#openCalls
     })
+    checkMethodNames(options.methods ?? {}, services)
     this.#services = services
-    this.#builtIn = bindBuiltIn([], services, { errors, openCalls: this.#openCalls })
-    checkMethodNames(options.methods ?? {}, [...services, ...this.#builtIn])
     this.#interceptors = interceptors.map(interceptor => guardedInterceptor(interceptor, errorStatus, () => this.#log))
     this[kHttpGateway] = {
       path,
@@ -162,7 +159,7 @@ export class GrpcGateway implements Mountable {
       credentials: serverCredentials,
       channelOptions: { 'grpc.max_receive_message_length': messageBytes, ...channelOptions },
       interceptors: this.#interceptors,
-      services: [...this.#services, ...this.#builtIn],
+      services: this.#services,
       log: () => this.#log,
       timeoutPolicy: method => settingsOf(this.#options, method, 'timeout')
     })

@@ -1,25 +1,19 @@
-/** The options of a gateway: what is wrong with them, and what they say of one method. */
+/** The options of a gateway: what is wrong with them, and their defaults. */
 import { ServerCredentials, type ChannelOptions, type ServerInterceptor } from '@grpc/grpc-js'
-import { LONGEST_TIMER, type TimeoutPolicy } from './call/deadline.ts'
-import type { ErrorPolicy } from './call/error-status.ts'
-import type { HeaderOptions } from './call/headers.ts'
-import type { Logger } from './call/logger.ts'
-import type { ServiceSource } from './call/registration.ts'
-import type { ServedMethod, ServedService } from './call/served-service.ts'
-import { configurationErrors } from './errors.ts'
-import type { TlsOptions } from './grpc/credentials.ts'
-import { HIGHEST_NESTING_LIMIT, type JsonOptions } from './json/options.ts'
-import type { ErrorBodyOptions } from './rest/error-body.ts'
-import type { StreamOptions, StreamSettings } from './rest/gateway.ts'
-import type { ProtoSource } from './schema/load.ts'
-
-/** What can differ from method to method. */
-export interface MethodSettings {
-  /** Overrides `json` for this method. */
-  json?: JsonOptions | undefined
-  /** Overrides `timeout` for this method. */
-  timeout?: TimeoutPolicy | undefined
-}
+import { LONGEST_TIMER, type TimeoutPolicy } from '../call/deadline.ts'
+import type { ErrorPolicy } from '../call/error-status.ts'
+import type { HeaderOptions } from '../call/headers.ts'
+import type { Logger } from '../call/logger.ts'
+import type { ServiceSource } from '../call/registration.ts'
+import { configurationErrors } from '../errors.ts'
+import type { TlsOptions } from '../grpc/credentials.ts'
+import type { JsonOptions } from '../json/options.ts'
+import type { ErrorBodyOptions } from '../rest/error-body.ts'
+import type { StreamOptions, StreamSettings } from '../rest/gateway.ts'
+import type { ProtoSource } from '../schema/load.ts'
+import { checkSource, isBoolean, isObject, isString, oneOf, unknownMember } from './checks.ts'
+import { checkMethods, type MethodSettings } from './methods.ts'
+import { checkJson, checkTimeout } from './values.ts'
 
 export interface GatewayOptions {
   /** Classes with a static `addToServer` hook, instances of them, and what `implement` returns. */
@@ -95,81 +89,8 @@ const CHECKS: Readonly<Record<keyof GatewayOptions, Check>> = {
   timeout: checkTimeout,
   limits: (value: Record<string, unknown>) => oneOf(value, { messageBytes: 'number' }) ??
     (value.messageBytes === undefined || (Number.isSafeInteger(value.messageBytes) && value.messageBytes as number > 0) ? undefined : 'is wrong: `messageBytes` must be a whole number above 0'),
-  methods: (value: Record<string, MethodSettings>) => {
-    if (isObject(value) !== undefined) return 'must be an object'
-    for (const [name, settings] of Object.entries(value)) {
-      const problem = oneOf(settings as Record<string, unknown>, { json: 'object', timeout: 'object' }) ??
-        (settings.json && checkJson(settings.json as Record<string, unknown>)) ??
-        (settings.timeout && checkTimeout(settings.timeout as Record<string, unknown>))
-      if (problem !== undefined) return `${problem} (at ${name})`
-    }
-    return undefined
-  },
+  methods: checkMethods,
   logger: (value: Partial<Logger> | null) => typeof value?.child === 'function' && typeof value?.error === 'function' ? undefined : 'must be a logger like pino: debug, info, warn, error and child'
-}
-
-function checkSource (value: unknown): string | undefined {
-  return typeof value === 'string' || value instanceof URL || value instanceof Uint8Array || Array.isArray(value) ? undefined : 'must be a path, the bytes of a descriptor set, or a list of these'
-}
-
-function isString (value: unknown): string | undefined {
-  return typeof value === 'string' && value !== '' ? undefined : 'must be a string'
-}
-
-function isBoolean (value: unknown): string | undefined {
-  return typeof value === 'boolean' ? undefined : 'must be true or false'
-}
-
-function isObject (value: unknown): string | undefined {
-  return typeof value === 'object' && value !== null ? undefined : 'must be an object'
-}
-
-const SPACE = 'is wrong: `space` must be a number of spaces, 0 to 10, or white space'
-const NESTING_LIMIT = `is wrong: \`nestingLimit\` must be a whole number, 1 to ${HIGHEST_NESTING_LIMIT}`
-
-function checkJson (value: Record<string, unknown>): string | undefined {
-  const { space, nestingLimit } = value ?? {}
-  if (space !== undefined && !(typeof space === 'string' ? /^[ \t]*$/.test(space) : isWhole(space, 0, 10))) return SPACE
-  if (nestingLimit !== undefined && !isWhole(nestingLimit, 1, HIGHEST_NESTING_LIMIT)) return NESTING_LIMIT
-  return oneOf(value, {
-    unknownFields: ['reject', 'ignore'],
-    nestingLimit: 'number',
-    fieldNames: ['json', 'proto'],
-    emitDefaults: [true, false],
-    int64: ['string', 'number'],
-    enums: ['name', 'number'],
-    space: typeof space as 'number'
-  })
-}
-
-function isWhole (value: unknown, min: number, max: number): boolean {
-  return Number.isInteger(value) && (value as number) >= min && (value as number) <= max
-}
-
-function checkTimeout (value: Record<string, unknown>): string | undefined {
-  return oneOf(value, { default: 'number', max: 'number' }) ??
-    (Object.values(value).some(ms => ms !== undefined && ms as number < 0) ? 'is wrong: milliseconds must be 0, for none, or more' : undefined)
-}
-
-/** Checks the members of an object: each must be one of some values, or have a type. */
-function oneOf (value: Record<string, unknown>, members: Record<string, readonly unknown[] | 'function' | 'number' | 'object'>): string | undefined {
-  if (typeof value !== 'object' || value === null) return 'must be an object'
-  const unknown = unknownMember(value, Object.keys(members))
-  if (unknown !== undefined) return unknown
-  for (const [name, member] of Object.entries(value)) {
-    const allowed = members[name]
-    if (member === undefined) continue
-    const type: string = typeof member
-    if (Array.isArray(allowed) ? !allowed.includes(member) : type !== allowed || Number.isNaN(member)) {
-      return `is wrong: \`${name}\` must be ${Array.isArray(allowed) ? `one of ${allowed.join(', ')}` : `a ${allowed as string}`}`
-    }
-  }
-  return undefined
-}
-
-function unknownMember (value: object, names: readonly string[]): string | undefined {
-  const unknown = Object.keys(value).find(name => !names.includes(name))
-  return unknown === undefined ? undefined : `has no member \`${unknown}\`. It has: ${names.join(', ')}`
 }
 
 /** Options with their defaults. */
@@ -213,23 +134,4 @@ export function checkOptions (options: GatewayOptions): CheckedOptions {
       idleMs: options.streams?.idleMs ?? 60_000
     }
   }
-}
-
-/**
- * Checks what could not be checked before the services were known.
- *
- * @throws FGG_ERR_OPTION for settings of a method or service that is none of theirs
- */
-export function checkMethodNames (methods: Readonly<Record<string, MethodSettings>>, services: readonly ServedService[]): void {
-  const known = new Set(services.flatMap(({ service }) => [`${service.fullName}.*`, ...service.methods.map(({ fullName }) => fullName)]))
-  for (const name of Object.keys(methods)) {
-    if (!known.has(name)) throw new configurationErrors.FGG_ERR_OPTION('methods', `names ${name}, which is none of: ${[...known].join(', ')}`)
-  }
-}
-
-/** What holds for one method: its own settings, else those of its service, else those of the gateway. */
-export function settingsOf<K extends keyof MethodSettings> (options: CheckedOptions, { method: { fullName } }: ServedMethod, setting: K): NonNullable<MethodSettings[K]> {
-  const { methods = {}, [setting]: ofGateway } = options
-  const ofService = methods[`${fullName.slice(0, fullName.lastIndexOf('.'))}.*`]?.[setting]
-  return { ...ofGateway, ...ofService, ...methods[fullName]?.[setting] } as NonNullable<MethodSettings[K]>
 }
