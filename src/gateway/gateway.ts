@@ -4,7 +4,6 @@ import Fastify, { type FastifyInstance, type FastifyListenOptions, type FastifyS
 import { headerMapper } from '../call/headers.ts'
 import { guardedInterceptor } from '../call/interceptors.ts'
 import { consoleLogger, type Logger } from '../call/logger.ts'
-import { OpenCalls } from '../call/open-calls.ts'
 import { collectRegistrations } from '../call/registration.ts'
 import { bindServices, type ServedService } from '../call/served-service.ts'
 import { configurationErrors } from '../errors.ts'
@@ -15,13 +14,13 @@ import { checkMethodNames, settingsOf } from '../options/methods.ts'
 import { checkOptions, type CheckedOptions, type GatewayOptions } from '../options/options.ts'
 import { registerGrpcHttpRoutes } from '../plugin.ts'
 import { errorWriter } from '../rest/error-body.ts'
-import { ClosingConnections } from '../rest/closing-connections.ts'
 import { kHttpGateway, type HttpGateway, type Mountable } from '../rest/gateway.ts'
 import { conventionRoutes, type MountedRoute } from '../rest/routes.ts'
 import { registerWebSockets } from '../rest/websocket/socket.ts'
 import { serviceDescriber } from '../schema/from-definition.ts'
 import { loadRoots } from '../schema/load.ts'
 import type { MethodKind } from '../schema/service.ts'
+import { Lifecycle } from './lifecycle.ts'
 
 /** One way to call an RPC over HTTP. */
 export interface RouteInfo {
@@ -49,13 +48,8 @@ export interface ListenOptions extends FastifyListenOptions {
   webSocket?: boolean | undefined
 }
 
-/** `idle` before the first startup: HTTP is served already, so that apps can be tested without ports. */
-type State = 'idle' | 'serving' | 'draining' | 'stopped'
-
 /** Less than the 10 s after which close-with-grace, and docker stop, give up. */
 const DEFAULT_GRACE_MS = 9000
-/** How long ended calls may take to tell their clients. */
-const FLUSH_MS = 500
 
 /**
  * Serves gRPC services over gRPC and, on the Fastify apps that it is registered with, over HTTP and JSON.
@@ -70,34 +64,27 @@ export class GrpcGateway implements Mountable {
   readonly #options: CheckedOptions
   readonly #services: readonly ServedService[]
   readonly #interceptors: readonly ServerInterceptor[]
-  readonly #openCalls = new OpenCalls()
-  readonly #closings = new ClosingConnections()
+  readonly #lifecycle: Lifecycle
   /** The routes on each app, which is known by its HTTP server. */
   readonly #mounted = new Map<object, ReadonlyArray<Pick<MountedRoute, 'template' | 'method'>>>()
   /** Apps that the gateway itself closes. */
   readonly #closing = new WeakSet<object>()
   #log: Logger
-  #state: State = 'idle'
-  #server: GrpcServer | undefined
-  #port: number | undefined
   /** The app that `listen` has made. */
   #app: FastifyInstance | undefined
-  /** Starts and stops, one after the other. */
-  #transition: Promise<unknown> = Promise.resolve()
-  /** Ends the wait of a stop that is under way. */
-  #giveUp: (() => void) | undefined
 
   /** @throws an error with a code `FGG_ERR_…` that names the option, service or file which is wrong */
   constructor (options: GatewayOptions) {
     this.#options = checkOptions(options)
     const { path, httpMethods, interceptors, messageBytes, errors = {}, headers, streams, tls, serverCredentials } = this.#options
     this.#log = options.logger ?? consoleLogger
+    this.#lifecycle = new Lifecycle(() => this.#grpcServer(), () => this.#log)
     this.#options.serverCredentials = tls === undefined ? serverCredentials : tlsCredentials(tls)
     const { services, types, statusDetails, errorStatus } = bindServices(collectRegistrations(options.services), {
       describe: serviceDescriber(options.protos, options.includeDirs),
       typeRoots: options.types === undefined ? [] : loadRoots(options.types, { includeDirs: options.includeDirs }),
       errors,
-      openCalls: this.#openCalls
+      openCalls: this.#lifecycle.openCalls
     })
     checkMethodNames(options.methods ?? {}, services)
     this.#services = services
@@ -112,11 +99,11 @@ export class GrpcGateway implements Mountable {
       writeError: errorWriter(errors, statusDetails),
       json: new JsonCodecs(types),
       streams,
-      closings: this.#closings,
+      closings: this.#lifecycle.closings,
       bodyLimit: messageBytes,
       jsonOptions: method => settingsOf(this.#options, method, 'json'),
       timeoutPolicy: method => settingsOf(this.#options, method, 'timeout'),
-      acceptsCalls: () => this.#state === 'idle' || this.#state === 'serving',
+      acceptsCalls: () => this.#lifecycle.acceptsCalls,
       mounted: (routes, app) => { this.#mounted.set(app, [...this.#mounted.get(app) ?? [], ...routes]) },
       appCloses: app => this.#appCloses(app),
       logger: options.logger,
@@ -127,7 +114,7 @@ export class GrpcGateway implements Mountable {
 
   /** The port of the gRPC server: the one that it is bound to, else the one that it is to be bound to. */
   get port (): number {
-    return this.#port ?? this.#options.port
+    return this.#lifecycle.port ?? this.#options.port
   }
 
   /** The address of the gRPC server, for clients: `127.0.0.1:50051`. */
@@ -141,20 +128,18 @@ export class GrpcGateway implements Mountable {
    * @throws FGG_ERR_LISTEN, naming the address, when the port is taken
    */
   startup (): Promise<void> {
-    return this.#inTurn(() => this.#start())
-  }
-
-  /** Runs after what has been asked for before. */
-  #inTurn<T> (step: () => Promise<T>): Promise<T> {
-    const result = this.#transition.then(step)
-    this.#transition = result.catch(() => {})
-    return result
+    return this.#lifecycle.inTurn(() => this.#start())
   }
 
   async #start (): Promise<void> {
-    if (this.#state === 'serving') return
+    if (!await this.#lifecycle.start()) return
+    this.#log.info({ address: this.address }, 'gRPC server listening')
+    this.#warnOfMissingMethods()
+  }
+
+  #grpcServer (): GrpcServer {
     const { host, port, serverCredentials, channelOptions, messageBytes } = this.#options
-    const server = new GrpcServer({
+    return new GrpcServer({
       address: hostPort(host, port),
       credentials: serverCredentials,
       channelOptions: { 'grpc.max_receive_message_length': messageBytes, ...channelOptions },
@@ -163,12 +148,6 @@ export class GrpcGateway implements Mountable {
       log: () => this.#log,
       timeoutPolicy: method => settingsOf(this.#options, method, 'timeout')
     })
-    this.#port = await server.bind()
-    this.#openCalls.open()
-    this.#server = server
-    this.#state = 'serving'
-    this.#log.info({ address: this.address }, 'gRPC server listening')
-    this.#warnOfMissingMethods()
   }
 
   #warnOfMissingMethods (): void {
@@ -194,8 +173,8 @@ export class GrpcGateway implements Mountable {
     if (webSocket) registerWebSockets(app, this.#options.messageBytes)
     registerGrpcHttpRoutes(app, [this], { basePath })
     this.#app = app
-    return await this.#inTurn(async () => {
-      const startedBefore = this.#state === 'serving'
+    return await this.#lifecycle.inTurn(async () => {
+      const startedBefore = this.#lifecycle.state === 'serving'
       try {
         await app.ready()
         await this.#start()
@@ -204,7 +183,7 @@ export class GrpcGateway implements Mountable {
       } catch (error) {
         if (this.#app === app) this.#app = undefined
         await this.#close(app)
-        if (!startedBefore) await this.#stop()
+        if (!startedBefore) await this.#lifecycle.stop()
         throw error
       }
     })
@@ -218,37 +197,15 @@ export class GrpcGateway implements Mountable {
   async shutdown ({ graceMs = DEFAULT_GRACE_MS }: ShutdownOptions = {}): Promise<void> {
     const app = this.#app
     this.#app = undefined
-    const timer = setTimeout(() => this.#giveUp?.(), graceMs)
+    const timer = setTimeout(() => this.#lifecycle.giveUp(), graceMs)
     try {
-      await this.#inTurn(async () => {
-        await this.#stop()
+      await this.#lifecycle.inTurn(async () => {
+        await this.#lifecycle.stop()
         if (app !== undefined) await this.#close(app)
       })
     } finally {
       clearTimeout(timer)
     }
-  }
-
-  /** Waits for open calls until they are over or `#giveUp` is called. */
-  async #stop (): Promise<void> {
-    if (this.#state === 'stopped') return
-    this.#state = 'draining'
-    const over = Promise.all([this.#server?.close(), this.#openCalls.idle().then(() => this.#closings.idle())]).then(() => true)
-    const patience = new Promise<boolean>(resolve => { this.#giveUp = () => resolve(false) })
-    if (!await Promise.race([over, patience])) {
-      if (this.#openCalls.size > 0) this.#log.warn({ calls: this.#openCalls.size }, 'Calls outlasted the grace time of the shutdown and are ended')
-      this.#openCalls.shutDown()
-      if (!await settlesWithin(over, FLUSH_MS)) {
-        this.#server?.destroy()
-        this.#closings.destroy()
-      }
-    }
-    // Those that interceptors still hold back find it closed.
-    this.#openCalls.shutDown()
-    this.#giveUp = undefined
-    this.#server = undefined
-    this.#port = undefined
-    this.#state = 'stopped'
   }
 
   async #close (app: FastifyInstance): Promise<void> {
@@ -280,14 +237,4 @@ export class GrpcGateway implements Mountable {
 
 function hostPort (host: string, port: number): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
-}
-
-async function settlesWithin (promise: Promise<unknown>, ms: number): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined
-  const timeout = new Promise<boolean>(resolve => { timer = setTimeout(resolve, ms, false) })
-  try {
-    return await Promise.race([promise.then(() => true), timeout])
-  } finally {
-    clearTimeout(timer)
-  }
 }
