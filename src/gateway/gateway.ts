@@ -7,6 +7,7 @@ import { consoleLogger, type Logger } from '../call/logger.ts'
 import { collectRegistrations } from '../call/registration.ts'
 import { bindServices, type ServedService } from '../call/served-service.ts'
 import { configurationErrors } from '../errors.ts'
+import { bindBuiltIn } from '../grpc/built-in.ts'
 import { tlsCredentials } from '../grpc/credentials.ts'
 import { GrpcServer } from '../grpc/server.ts'
 import { JsonCodecs } from '../json/codec.ts'
@@ -63,6 +64,8 @@ export class GrpcGateway implements Mountable {
   readonly [kHttpGateway]: HttpGateway
   readonly #options: CheckedOptions
   readonly #services: readonly ServedService[]
+  /** Served over gRPC only. */
+  readonly #builtIn: readonly ServedService[]
   readonly #interceptors: readonly ServerInterceptor[]
   readonly #lifecycle: Lifecycle
   /** The routes on each app, which is known by its HTTP server. */
@@ -86,8 +89,9 @@ export class GrpcGateway implements Mountable {
       errors,
       openCalls: this.#lifecycle.openCalls
     })
-    checkMethodNames(options.methods ?? {}, services)
     this.#services = services
+    this.#builtIn = bindBuiltIn([], services, { errors, openCalls: this.#lifecycle.openCalls })
+    checkMethodNames(options.methods ?? {}, [...services, ...this.#builtIn])
     this.#interceptors = interceptors.map(interceptor => guardedInterceptor(interceptor, errorStatus, () => this.#log))
     this[kHttpGateway] = {
       path,
@@ -144,7 +148,7 @@ export class GrpcGateway implements Mountable {
       credentials: serverCredentials,
       channelOptions: { 'grpc.max_receive_message_length': messageBytes, ...channelOptions },
       interceptors: this.#interceptors,
-      services: this.#services,
+      services: [...this.#services, ...this.#builtIn],
       log: () => this.#log,
       timeoutPolicy: method => settingsOf(this.#options, method, 'timeout')
     })
