@@ -1,17 +1,11 @@
-"""Calls the examples and server.ts over gRPC with grpcio, and over HTTP with the standard library.
-
-`run` starts the servers and this. The last line of the output is `N passed, N failed`; the rest is on stderr.
-"""
-import argparse
+"""Calls the examples and server.ts over gRPC with grpcio, and over HTTP with the standard library."""
 import base64
-import faulthandler
 import json
 import os
 import queue
 import subprocess
 import sys
 import time
-import unittest
 import urllib.error
 import urllib.request
 import uuid
@@ -27,11 +21,10 @@ import interop_pb2
 import interop_pb2_grpc
 import route_guide_pb2
 import route_guide_pb2_grpc
+import servers
 
-ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..')
-# A call that hangs fails; should a test hang all the same, the client ends.
+# A call that hangs fails.
 LONGEST_CALL = '20s'
-LONGEST_RUN_SECONDS = 180
 
 CHANNEL_OPTIONS = [
     ('grpc.enable_http_proxy', 0),
@@ -39,8 +32,6 @@ CHANNEL_OPTIONS = [
 ]
 
 Code = grpc.StatusCode
-addresses = {}  # by the name of the server: its gRPC address and its HTTP URL
-certificates = ''  # the folder where they are
 
 
 def http(url, message, **headers):
@@ -78,13 +69,12 @@ class Requests:
         return iter(self.queue.get, None)
 
 
-class ServerTest(unittest.TestCase):
+class ChannelTest(servers.ServerTest):
     """Tests of one server, over one channel."""
-    server = None
 
     @classmethod
     def setUpClass(cls):
-        cls.address, cls.url = addresses[cls.server]
+        super().setUpClass()
         cls.channel = cls.open_channel()
         cls.addClassCleanup(cls.channel.close)
 
@@ -103,7 +93,7 @@ class ServerTest(unittest.TestCase):
         return error
 
 
-class HelloWorld(ServerTest):
+class HelloWorld(ChannelTest):
     server = 'helloworld'
 
     def setUp(self):
@@ -153,7 +143,7 @@ class HelloWorld(ServerTest):
         self.assertEqual((status, body['title'], body['detail']), (400, 'INVALID_ARGUMENT', 'Invalid request'))
 
 
-class ExistingApp(ServerTest):
+class ExistingApp(ChannelTest):
     server = 'existing-app'
 
     def test_same_service_on_both_protocols(self):
@@ -165,13 +155,13 @@ class ExistingApp(ServerTest):
         self.assertEqual(http(path, {'name': 'you'})[0], 401)
 
 
-class RouteGuide(ServerTest):
+class RouteGuide(ChannelTest):
     server = 'start'
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        with open(os.path.join(ROOT, 'examples', 'route-guide', 'features.json'), encoding='utf-8') as file:
+        with open(os.path.join(servers.ROOT, 'examples', 'route-guide', 'features.json'), encoding='utf-8') as file:
             cls.points = [point(latitude, longitude) for latitude, longitude, _ in json.load(file)]
 
     def setUp(self):
@@ -234,7 +224,7 @@ def point(latitude, longitude):
     return route_guide_pb2.Point(latitude=latitude, longitude=longitude)
 
 
-class Adopted(ServerTest):
+class Adopted(ChannelTest):
     """The handlers are those of grpc-js."""
     server = 'adopted'
 
@@ -284,7 +274,7 @@ def amount(value):
     return counter_pb2.Amount(value=value)
 
 
-class MutualTls(ServerTest):
+class MutualTls(ChannelTest):
     server = 'mutual-tls'
 
     @classmethod
@@ -293,8 +283,13 @@ class MutualTls(ServerTest):
 
     @classmethod
     def secure_channel(cls, key=None, certificate=None):
-        credentials = grpc.ssl_channel_credentials(pem('ca.pem'), key and pem(key), certificate and pem(certificate))
+        credentials = grpc.ssl_channel_credentials(cls.pem('ca.pem'), key and cls.pem(key), certificate and cls.pem(certificate))
         return grpc.secure_channel(cls.address, credentials, CHANNEL_OPTIONS)
+
+    @classmethod
+    def pem(cls, name):
+        with open(cls.certificate(name), 'rb') as file:
+            return file.read()
 
     def greet(self, channel):
         return helloworld_pb2_grpc.GreeterStub(channel).SayHello(helloworld_pb2.HelloRequest(name='you')).message
@@ -317,12 +312,7 @@ class MutualTls(ServerTest):
         self.assertEqual((status, body['title']), (401, 'UNAUTHENTICATED'))
 
 
-def pem(name):
-    with open(os.path.join(certificates, name), 'rb') as file:
-        return file.read()
-
-
-class InteropTest(ServerTest):
+class InteropTest(ChannelTest):
     server = 'interop'
 
     def setUp(self):
@@ -621,36 +611,3 @@ class Messages(InteropTest):
         self.assertEqual(self.stub.Echo(interop_pb2.Payload(data=EVERY_BYTE)).data, EVERY_BYTE)
         status, body, _ = http(f'{self.url}/grpc/interop.Interop/Echo', {'data': data})
         self.assertEqual((status, body), (200, {'data': data}))
-
-
-class Result(unittest.TextTestResult):
-    """Counts what has passed, too."""
-
-    def __init__(self, *arguments, **settings):
-        super().__init__(*arguments, **settings)
-        self.passed = 0
-
-    def addSuccess(self, test):
-        super().addSuccess(test)
-        self.passed += 1
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--server', action='append', nargs=3, metavar=('NAME', 'GRPC', 'HTTP'), required=True)
-    parser.add_argument('--certificates', required=True, help='the folder of ca.pem, client.pem and client-key.pem')
-    options = parser.parse_args()
-    global certificates
-    certificates = options.certificates
-    addresses.update({name: (address, url) for name, address, url in options.server})
-
-    faulthandler.dump_traceback_later(LONGEST_RUN_SECONDS, exit=True)
-    suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules[__name__])
-    result = unittest.TextTestRunner(verbosity=2, resultclass=Result).run(suite)
-    failed = suite.countTestCases() - result.passed
-    print(f'{result.passed} passed, {failed} failed')
-    return 0 if failed == 0 and result.wasSuccessful() else 1
-
-
-if __name__ == '__main__':
-    sys.exit(main())

@@ -1,10 +1,13 @@
-/** Serves interop.proto, for clients of other gRPC implementations. */
+/** Serves interop.proto, for clients of other implementations; with `TLS` in the environment, over TLS and HTTP/2. */
+import { readFileSync } from 'node:fs'
 import { Metadata } from '@grpc/grpc-js'
+import Fastify, { type FastifyInstance } from 'fastify'
 import {
   GrpcError,
   GrpcGateway,
   implement,
   loadProto,
+  registerGrpcHttpRoutes,
   status,
   type BidiStreamingMethod,
   type CallContext,
@@ -13,6 +16,7 @@ import {
   type ServerStreamingMethod,
   type UnaryMethod
 } from '../../src/index.ts'
+import { makeCertificates } from '../../examples/mutual-tls/certificates.ts'
 import { closeOnSignal, grpcPort, httpPort, urlOf } from '../../examples/run.ts'
 
 type Nothing = Record<string, never>
@@ -24,6 +28,7 @@ interface CallOutcome { remainingMs: number, ended: boolean, aborted: boolean, a
 
 interface InteropDefinition {
   Echo: UnaryMethod<Payload, Payload>
+  EchoRecord: UnaryMethod<object, object>
   EchoEach: BidiStreamingMethod<Payload, Payload>
   EchoMetadata: UnaryMethod<Nothing, { entries: MetadataEntry[] }>
   Fail: UnaryMethod<Failure, Nothing>
@@ -69,7 +74,7 @@ class Watch {
 
   constructor (context: CallContext) {
     const start = performance.now()
-    const outcome = { remainingMs: Math.round(context.timeRemaining()), ended: false, aborted: false, abortedAfterMs: 0, abortCode: 0 }
+    const outcome = { remainingMs: Math.min(Math.round(context.timeRemaining()), 2 ** 31 - 1), ended: false, aborted: false, abortedAfterMs: 0, abortCode: 0 }
     const ended = new Promise<void>(resolve => {
       this.#end = () => {
         outcome.ended = true
@@ -117,6 +122,8 @@ function sleep (ms: number): Promise<void> {
 
 const service = implement(Interop, {
   Echo: payload => payload,
+
+  EchoRecord: record => record,
 
   EchoEach: payloads => payloads,
 
@@ -178,8 +185,24 @@ const service = implement(Interop, {
   }
 })
 
-const gateway = new GrpcGateway({ services: [service], port: grpcPort })
-const app = await gateway.listen({ port: httpPort })
+async function serve (): Promise<[GrpcGateway, FastifyInstance]> {
+  const gateway = new GrpcGateway({ services: [service], port: grpcPort })
+  return [gateway, await gateway.listen({ port: httpPort })]
+}
+
+/** gRPC over TLS, and both versions of HTTP over TLS. */
+async function serveOverTls (folder: string): Promise<[GrpcGateway, FastifyInstance]> {
+  const { serverKey, serverCert } = await makeCertificates(folder)
+  const gateway = new GrpcGateway({ services: [service], port: grpcPort, tls: { key: serverKey, cert: serverCert } })
+  const app = Fastify({ http2: true, https: { allowHTTP1: true, key: readFileSync(serverKey), cert: readFileSync(serverCert) } }) as unknown as FastifyInstance
+  registerGrpcHttpRoutes(app, [gateway])
+  await gateway.startup()
+  await app.listen({ port: httpPort })
+  return [gateway, app]
+}
+
+const { TLS, CERTIFICATES } = process.env
+const [gateway, app] = TLS === undefined ? await serve() : await serveOverTls(CERTIFICATES!)
 closeOnSignal(app)
 console.log(`gRPC ${gateway.address}`)
-console.log(`HTTP ${urlOf(app)}`)
+console.log(`HTTP ${TLS === undefined ? urlOf(app) : urlOf(app).replace('http:', 'https:')}`)
