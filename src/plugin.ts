@@ -8,6 +8,7 @@ import { kHttpGateway, type HttpGateway, type Mountable } from './rest/gateway.t
 import { HttpMethod } from './rest/http-method.ts'
 import { IdleConnections } from './rest/idle-connections.ts'
 import { notFoundHandler } from './rest/not-found.ts'
+import { mirrorPressure, registerProbes } from './rest/probes.ts'
 import { sendError } from './rest/reply.ts'
 import { conventionRoutes, nameOf, registerRoute, type MountedRoute } from './rest/routes.ts'
 import { hasWebSockets } from './rest/websocket/socket.ts'
@@ -37,6 +38,9 @@ const plugin: FastifyPluginAsync<GrpcGatewayPluginOptions> = async (app, { gatew
   for (const { [kHttpGateway]: gateway } of gateways as readonly Mountable[]) {
     gateway.useLogger(app.log)
     mount(app, gateway, base, claimed)
+    if (!claimed.gateways.has(gateway)) mirrorPressure(app, gateway.health)
+    claimed.gateways.add(gateway)
+    if (gateway.probes !== undefined) registerProbes(app, gateway.probes, claimed.gateways)
   }
   // Between the two, Fastify waits for the connections that are open.
   const connections = new IdleConnections(app.server)
@@ -78,6 +82,8 @@ export function registerGrpcHttpRoutes (app: FastifyInstance, gateways: readonly
 
 /** What the gateways of one app have taken so far, over all registrations. */
 interface Claims {
+  /** HTTP probes speak for all of them. */
+  readonly gateways: Set<HttpGateway>
   readonly routes: Map<string, MountedRoute>
   /** Of all routes, in the form that WebSockets are told by. */
   readonly paths: Set<string>
@@ -91,7 +97,7 @@ const claims = new WeakMap<object, Claims>()
 function claimsOf (app: FastifyInstance): Claims {
   let claimed = claims.get(app.server)
   if (claimed === undefined) {
-    claimed = { routes: new Map(), paths: new Set(), prefixes: new Set(), takesUpgrades: false }
+    claimed = { gateways: new Set(), routes: new Map(), paths: new Set(), prefixes: new Set(), takesUpgrades: false }
     claims.set(app.server, claimed)
   }
   return claimed

@@ -40,6 +40,8 @@ export interface BoundMethod {
   readonly keepCode: boolean
   /** The calls that are open now. */
   readonly openCalls: OpenCalls
+  /** Whether the gateway itself offers the service: health, for one. What limits calls is for the services of users. */
+  readonly builtIn: boolean
 }
 
 const OPEN = 0

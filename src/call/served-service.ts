@@ -32,6 +32,7 @@ export interface BindingOptions {
   readonly typeRoots: readonly protobuf.Root[]
   readonly errors: ErrorPolicy
   readonly openCalls: OpenCalls
+  readonly builtIn: boolean
 }
 
 export interface ServedServices {
@@ -67,7 +68,7 @@ export function bindServices (registrations: readonly Registration[], options: B
 function bindService (
   { definition, implementation, style, owner }: Registration,
   service: Service,
-  { errors, openCalls }: BindingOptions,
+  { errors, openCalls, builtIn }: BindingOptions,
   errorStatus: ErrorStatuses
 ): ServedService {
   const models = new Map(service.methods.map(method => [method.path, method]))
@@ -84,7 +85,8 @@ function bindService (
       requestStream,
       errorStatus,
       keepCode: errors.keepCode === true,
-      openCalls
+      openCalls,
+      builtIn
     }
   })
   return { service, owner, methods }

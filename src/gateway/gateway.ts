@@ -9,8 +9,11 @@ import { bindServices, type ServedService } from '../call/served-service.ts'
 import { configurationErrors } from '../errors.ts'
 import { bindBuiltIn } from '../grpc/built-in.ts'
 import { tlsCredentials } from '../grpc/credentials.ts'
+import { healthService } from '../grpc/health.ts'
 import { GrpcServer } from '../grpc/server.ts'
+import { Health, type GatewayHealth } from '../health/health.ts'
 import { JsonCodecs } from '../json/codec.ts'
+import { checkHealthServices, healthChecks, probePaths } from '../options/health.ts'
 import { checkMethodNames, settingsOf } from '../options/methods.ts'
 import { checkOptions, type CheckedOptions, type GatewayOptions } from '../options/options.ts'
 import { registerGrpcHttpRoutes } from '../plugin.ts'
@@ -67,6 +70,7 @@ export class GrpcGateway implements Mountable {
   /** Served over gRPC only. */
   readonly #builtIn: readonly ServedService[]
   readonly #interceptors: readonly ServerInterceptor[]
+  readonly #health: Health
   readonly #lifecycle: Lifecycle
   /** The routes on each app, which is known by its HTTP server. */
   readonly #mounted = new Map<object, ReadonlyArray<Pick<MountedRoute, 'template' | 'method'>>>()
@@ -80,17 +84,22 @@ export class GrpcGateway implements Mountable {
   constructor (options: GatewayOptions) {
     this.#options = checkOptions(options)
     const { path, httpMethods, interceptors, messageBytes, errors = {}, headers, streams, tls, serverCredentials } = this.#options
+    const checks = healthChecks(options.health)
     this.#log = options.logger ?? consoleLogger
-    this.#lifecycle = new Lifecycle(() => this.#grpcServer(), () => this.#log)
+    this.#health = new Health(checks, () => this.#log, (errors.expose ?? 'none') !== 'none')
+    this.#lifecycle = new Lifecycle(() => this.#grpcServer(), this.#health.states, () => this.#log)
     this.#options.serverCredentials = tls === undefined ? serverCredentials : tlsCredentials(tls)
     const { services, types, statusDetails, errorStatus } = bindServices(collectRegistrations(options.services), {
       describe: serviceDescriber(options.protos, options.includeDirs),
       typeRoots: options.types === undefined ? [] : loadRoots(options.types, { includeDirs: options.includeDirs }),
       errors,
-      openCalls: this.#lifecycle.openCalls
+      openCalls: this.#lifecycle.openCalls,
+      builtIn: false
     })
     this.#services = services
-    this.#builtIn = bindBuiltIn([], services, { errors, openCalls: this.#lifecycle.openCalls })
+    this.#builtIn = bindBuiltIn(options.health === false ? [] : [healthService(this.#health)], services, { errors, openCalls: this.#lifecycle.builtInCalls })
+    this.#health.addServices([...services, ...this.#builtIn].map(({ service }) => service.fullName))
+    checkHealthServices(checks, this.#health.services)
     checkMethodNames(options.methods ?? {}, [...services, ...this.#builtIn])
     this.#interceptors = interceptors.map(interceptor => guardedInterceptor(interceptor, errorStatus, () => this.#log))
     this[kHttpGateway] = {
@@ -104,6 +113,8 @@ export class GrpcGateway implements Mountable {
       json: new JsonCodecs(types),
       streams,
       closings: this.#lifecycle.closings,
+      health: this.#health,
+      probes: probePaths(options.probes),
       bodyLimit: messageBytes,
       jsonOptions: method => settingsOf(this.#options, method, 'json'),
       timeoutPolicy: method => settingsOf(this.#options, method, 'timeout'),
@@ -114,6 +125,11 @@ export class GrpcGateway implements Mountable {
       useLogger: logger => { if (this.#log === consoleLogger) this.#log = logger }
     }
     conventionRoutes(this[kHttpGateway])
+  }
+
+  /** Whether the gateway and its services can serve, as probes are told. */
+  get health (): GatewayHealth {
+    return this.#health
   }
 
   /** The port of the gRPC server: the one that it is bound to, else the one that it is to be bound to. */
@@ -132,13 +148,21 @@ export class GrpcGateway implements Mountable {
    * @throws FGG_ERR_LISTEN, naming the address, when the port is taken
    */
   startup (): Promise<void> {
-    return this.#lifecycle.inTurn(() => this.#start())
+    return this.#lifecycle.inTurn(async () => {
+      await this.#start()
+      this.#serves()
+    })
   }
 
   async #start (): Promise<void> {
     if (!await this.#lifecycle.start()) return
     this.#log.info({ address: this.address }, 'gRPC server listening')
     this.#warnOfMissingMethods()
+  }
+
+  /** Tells probes, now that everything listens. */
+  #serves (): void {
+    if (this.#lifecycle.state === 'serving') this.#health.states.set('serving')
   }
 
   #grpcServer (): GrpcServer {
@@ -183,6 +207,7 @@ export class GrpcGateway implements Mountable {
         await app.ready()
         await this.#start()
         await app.listen(listen)
+        this.#serves()
         return app
       } catch (error) {
         if (this.#app === app) this.#app = undefined

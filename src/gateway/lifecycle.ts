@@ -1,7 +1,9 @@
 /** The life of a gateway: starts and stops of its gRPC server, one after the other, and the calls that are open meanwhile. */
+import { setImmediate } from 'node:timers/promises'
 import type { Logger } from '../call/logger.ts'
 import { OpenCalls } from '../call/open-calls.ts'
 import type { GrpcServer } from '../grpc/server.ts'
+import type { HealthStates } from '../health/state.ts'
 import { ClosingConnections } from '../rest/closing-connections.ts'
 
 /**
@@ -15,8 +17,11 @@ const FLUSH_MS = 500
 
 export class Lifecycle {
   readonly openCalls = new OpenCalls()
+  /** Of built-in services: no shutdown waits for them. */
+  readonly builtInCalls = new OpenCalls()
   readonly closings = new ClosingConnections()
   readonly #makeServer: () => GrpcServer
+  readonly #health: HealthStates
   readonly #log: () => Logger
   #state: State = 'idle'
   #server: GrpcServer | undefined
@@ -26,8 +31,9 @@ export class Lifecycle {
   /** Ends the wait of a stop that is under way. */
   #giveUp: (() => void) | undefined
 
-  constructor (makeServer: () => GrpcServer, log: () => Logger) {
+  constructor (makeServer: () => GrpcServer, health: HealthStates, log: () => Logger) {
     this.#makeServer = makeServer
+    this.#health = health
     this.#log = log
   }
 
@@ -58,6 +64,7 @@ export class Lifecycle {
     const server = this.#makeServer()
     this.#port = await server.bind()
     this.openCalls.open()
+    this.builtInCalls.open()
     this.#server = server
     this.#state = 'serving'
     return true
@@ -67,6 +74,10 @@ export class Lifecycle {
   async stop (): Promise<void> {
     if (this.#state === 'stopped') return
     this.#state = 'draining'
+    this.#health.set('draining')
+    // Those who watch get to know before the connections do.
+    if (this.builtInCalls.size > 0) await setImmediate()
+    this.builtInCalls.shutDown()
     const over = Promise.all([this.#server?.close(), this.openCalls.idle().then(() => this.closings.idle())]).then(() => true)
     const patience = new Promise<boolean>(resolve => { this.#giveUp = () => resolve(false) })
     if (!await Promise.race([over, patience])) {
@@ -83,6 +94,7 @@ export class Lifecycle {
     this.#server = undefined
     this.#port = undefined
     this.#state = 'stopped'
+    this.#health.set('notServing')
   }
 
   /** Ends the wait of a stop that is under way. */

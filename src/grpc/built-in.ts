@@ -11,5 +11,5 @@ import { serviceDescriber, serviceNameOf } from '../schema/from-definition.ts'
 export function bindBuiltIn (services: readonly ImplementedService[], own: readonly ServedService[], { errors, openCalls }: Pick<BindingOptions, 'errors' | 'openCalls'>): readonly ServedService[] {
   const taken = new Set(own.map(({ service }) => service.fullName))
   const registrations = collectRegistrations(services).filter(({ definition }) => !taken.has(serviceNameOf(definition)))
-  return bindServices(registrations, { describe: serviceDescriber(), typeRoots: [], errors, openCalls }).services
+  return bindServices(registrations, { describe: serviceDescriber(), typeRoots: [], errors, openCalls, builtIn: true }).services
 }

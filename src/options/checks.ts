@@ -21,7 +21,7 @@ export function isWhole (value: unknown, min: number, max: number): boolean {
 }
 
 /** Checks the members of an object: each must be one of some values, or have a type. */
-export function oneOf (value: Record<string, unknown>, members: Record<string, readonly unknown[] | 'function' | 'number' | 'object'>): string | undefined {
+export function oneOf (value: Record<string, unknown>, members: Record<string, readonly unknown[] | 'function' | 'number' | 'object' | 'string'>): string | undefined {
   if (typeof value !== 'object' || value === null) return 'must be an object'
   const unknown = unknownMember(value, Object.keys(members))
   if (unknown !== undefined) return unknown

@@ -37,9 +37,12 @@ export function checkMethodNames (methods: Readonly<Record<string, MethodSetting
   }
 }
 
-/** What holds for one method: its own settings, else those of its service, else those of the gateway. */
-export function settingsOf<K extends keyof MethodSettings> (options: MethodSettings & { readonly methods?: Readonly<Record<string, MethodSettings>> | undefined }, { method: { fullName } }: ServedMethod, setting: K): NonNullable<MethodSettings[K]> {
+/**
+ * What holds for one method: its own settings, else those of its service, else those of the gateway, which are not for
+ * built-in services: a default timeout would end the watches of health clients.
+ */
+export function settingsOf<K extends keyof MethodSettings> (options: MethodSettings & { readonly methods?: Readonly<Record<string, MethodSettings>> | undefined }, { method: { fullName }, builtIn }: ServedMethod, setting: K): NonNullable<MethodSettings[K]> {
   const { methods = {}, [setting]: ofGateway } = options
   const ofService = methods[`${fullName.slice(0, fullName.lastIndexOf('.'))}.*`]?.[setting]
-  return { ...ofGateway, ...ofService, ...methods[fullName]?.[setting] } as NonNullable<MethodSettings[K]>
+  return { ...(builtIn ? {} : ofGateway), ...ofService, ...methods[fullName]?.[setting] } as NonNullable<MethodSettings[K]>
 }

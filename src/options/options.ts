@@ -12,10 +12,11 @@ import type { ErrorBodyOptions } from '../rest/error-body.ts'
 import type { StreamOptions, StreamSettings } from '../rest/gateway.ts'
 import type { ProtoSource } from '../schema/load.ts'
 import { checkSource, isBoolean, isObject, isString, oneOf, unknownMember } from './checks.ts'
+import { checkHealth, checkProbes, type HealthOptions } from './health.ts'
 import { checkMethods, type MethodSettings } from './methods.ts'
 import { checkJson, checkTimeout } from './values.ts'
 
-export interface GatewayOptions {
+export interface GatewayOptions extends HealthOptions {
   /** Classes with a static `addToServer` hook, instances of them, and what `implement` returns. */
   services: readonly ServiceSource[]
   /** Under which the HTTP routes lie. Starts with `/`. Default `/grpc`. */
@@ -90,6 +91,8 @@ const CHECKS: Readonly<Record<keyof GatewayOptions, Check>> = {
   limits: (value: Record<string, unknown>) => oneOf(value, { messageBytes: 'number' }) ??
     (value.messageBytes === undefined || (Number.isSafeInteger(value.messageBytes) && value.messageBytes as number > 0) ? undefined : 'is wrong: `messageBytes` must be a whole number above 0'),
   methods: checkMethods,
+  health: checkHealth,
+  probes: checkProbes,
   logger: (value: Partial<Logger> | null) => typeof value?.child === 'function' && typeof value?.error === 'function' ? undefined : 'must be a logger like pino: debug, info, warn, error and child'
 }
 

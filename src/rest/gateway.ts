@@ -5,6 +5,7 @@ import type { ErrorStatuses } from '../call/error-status.ts'
 import type { HeaderMapper } from '../call/headers.ts'
 import type { Logger } from '../call/logger.ts'
 import type { ServedMethod, ServedService } from '../call/served-service.ts'
+import type { Health } from '../health/health.ts'
 import type { JsonOptions } from '../json/options.ts'
 import type { JsonCodecs } from '../json/codec.ts'
 import type { ClosingConnections } from './closing-connections.ts'
@@ -31,6 +32,12 @@ export interface StreamOptions {
 
 export type StreamSettings = { readonly [K in keyof StreamOptions]-?: NonNullable<StreamOptions[K]> }
 
+/** Where HTTP probes lie. */
+export interface ProbePaths {
+  readonly live: string
+  readonly ready: string
+}
+
 export interface HttpGateway {
   /** Under which its routes lie, after the base path: `/grpc`. */
   readonly path: string
@@ -46,6 +53,9 @@ export interface HttpGateway {
   readonly json: JsonCodecs
   readonly streams: StreamSettings
   readonly closings: ClosingConnections
+  readonly health: Health
+  /** Undefined for none. */
+  readonly probes: ProbePaths | undefined
   jsonOptions (method: ServedMethod): JsonOptions
   timeoutPolicy (method: ServedMethod): TimeoutPolicy
   /** False from the beginning of a shutdown to the next startup. */

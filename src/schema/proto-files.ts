@@ -11,7 +11,7 @@ const BUNDLED_DIRS = [
   bundledProtos(dirname(fileURLToPath(import.meta.url)))
 ]
 
-/** The absolute path of a google/… file that comes with this package. */
+/** The absolute path of a google/… or grpc/… file that comes with this package. */
 export function bundledProto (file: string): string {
   return existing('', file, BUNDLED_DIRS)
 }
@@ -25,7 +25,7 @@ function bundledProtos (here: string): string {
  * Makes a function that finds an entry file or an import, and returns its absolute path.
  * An entry file is looked for in the working directory, then in `includeDirs`. An import is looked for
  * in `includeDirs`, beside the file that imports it, in the folders above that one, and among the
- * google/api, google/rpc and google/type files that come with this package.
+ * google/api, google/rpc, google/type and grpc/health files that come with this package.
  *
  * @throws FGG_ERR_PROTO_NOT_FOUND, which names the file, its importer and the folders searched
  */
