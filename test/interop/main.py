@@ -1,4 +1,4 @@
-"""Runs the tests of client.py and cli.py against the servers that `run` has started.
+"""Runs the tests of the modules below against the servers that `run` has started.
 
 The last line of the output is `N passed, N failed`; the rest is on stderr.
 """
@@ -9,7 +9,7 @@ import unittest
 
 import servers
 
-MODULES = ['client', 'grpcurl', 'curl', 'load']
+MODULES = ['client', 'grpcurl', 'health', 'curl', 'load']
 # A call that hangs fails by its own deadline; should a test hang all the same, this ends.
 LONGEST_RUN_SECONDS = 300
 
@@ -30,7 +30,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--server', action='append', nargs=3, metavar=('NAME', 'GRPC', 'HTTP'), required=True)
     parser.add_argument('--certificates', required=True, help='the folder of ca.pem, client.pem and client-key.pem')
-    parser.add_argument('tests', nargs='*', default=MODULES, help='modules, classes or tests, such as cli.Curl; default all')
+    parser.add_argument('tests', nargs='*', default=MODULES, help='modules, classes or tests, such as curl.Unary; default all')
     options = parser.parse_args()
     servers.certificates = options.certificates
     servers.addresses.update({name: (address, url) for name, address, url in options.server})

@@ -1,0 +1,115 @@
+"""Asks for the servers' health with grpc_health_probe, grpcurl and curl, as Kubernetes and load balancers do."""
+import servers
+from command import run, start
+from curl import CurlTest
+from grpcurl import GrpcurlTest, read_message
+
+SERVICES = {
+    'helloworld': ['helloworld.Greeter'],
+    'start': ['helloworld.Greeter', 'routeguide.RouteGuide'],
+    'existing-app': ['helloworld.Greeter'],
+    'adopted': ['counter.Counter'],
+    'browser': ['live.Chat', 'live.Ticker'],
+    'interop': ['interop.Interop'],
+}
+HEALTH = ['-import-path', 'protos', '-proto', 'grpc/health/v1/health.proto']
+
+# What grpc_health_probe ends with.
+SERVING, CANNOT_CONNECT, RPC_FAILED = 0, 2, 3
+
+
+class ProbeTest(servers.ServerTest):
+    def security(self):
+        return []
+
+    def probe(self, *options, address=None):
+        return run('grpc-health-probe', '-addr', address or self.address, '-connect-timeout', '5s', '-rpc-timeout', '5s', *(self.security() + list(options)))
+
+    def assert_serving(self, *options, **settings):
+        result = self.probe(*options, **settings)
+        self.assertEqual((result.returncode, result.stderr.decode().strip()), (SERVING, 'status: SERVING'))
+
+    def assert_fails(self, status, text, *options, **settings):
+        result = self.probe(*options, **settings)
+        self.assertEqual(result.returncode, status, result.stderr.decode())
+        self.assertIn(text, result.stderr.decode())
+
+
+class Probe(ProbeTest):
+    server = 'helloworld'
+
+    def test_every_server_and_service(self):
+        for server, services in SERVICES.items():
+            address, _ = servers.addresses[server]
+            for service in ['', *services]:
+                with self.subTest(server, service=service):
+                    self.assert_serving('-service', service, address=address)
+
+    def test_unknown_service(self):
+        for service in 'helloworld.Nobody', 'helloworld', 'Greeter':
+            with self.subTest(service):
+                self.assert_fails(RPC_FAILED, 'NotFound', '-service', service)
+
+    def test_compressed_request(self):
+        self.assert_serving('-gzip')
+
+    def test_no_server(self):
+        self.assert_fails(CANNOT_CONNECT, 'failed to connect', '-connect-timeout', '500ms', address='127.0.0.1:1')
+
+
+class ProbeOverTls(ProbeTest):
+    server = 'tls'
+
+    def security(self):
+        return ['-tls', '-tls-ca-cert', self.certificate('server.pem')]
+
+    def test_server_and_service(self):
+        self.assert_serving()
+        self.assert_serving('-service', 'interop.Interop')
+
+    def test_server_that_is_not_trusted(self):
+        self.assert_fails(CANNOT_CONNECT, 'failed to connect', '-connect-timeout', '500ms', '-tls-ca-cert', self.certificate('client.pem'))
+
+
+class ProbeOverMutualTls(ProbeTest):
+    server = 'mutual-tls'
+
+    def security(self):
+        return [
+            '-tls', '-tls-ca-cert', self.certificate('ca.pem'),
+            '-tls-client-cert', self.certificate('client.pem'), '-tls-client-key', self.certificate('client-key.pem'),
+        ]
+
+    def test_server_and_service(self):
+        self.assert_serving()
+        self.assert_serving('-service', 'helloworld.Greeter')
+
+
+class HealthService(GrpcurlTest):
+    server = 'start'
+    schema = HEALTH
+
+    def test_check(self):
+        self.assertEqual(self.replies('grpc.health.v1.Health/Check', {'service': 'routeguide.RouteGuide'}), [{'status': 'SERVING'}])
+
+    def test_list(self):
+        [reply] = self.replies('grpc.health.v1.Health/List')
+        for service in ['', *SERVICES['start']]:
+            self.assertEqual(reply['statuses'][service], {'status': 'SERVING'})
+
+    def test_watch_of_an_unknown_service(self):
+        with start(*self.command('grpc.health.v1.Health/Watch', options=['-d', '{"service":"nobody"}'])) as client:
+            self.assertEqual(read_message(client.stdout), {'status': 'SERVICE_UNKNOWN'})
+            client.kill()
+
+
+class HttpProbes(CurlTest):
+    server = 'helloworld'
+
+    def test_live(self):
+        response = self.curl('/healthz')
+        self.assertEqual((response.status, response.json), (200, {'status': 'ok'}))
+
+    def test_ready(self):
+        response = self.curl('/readyz')
+        self.assertEqual((response.status, response.json['status'], response.json['state']), (200, 'SERVING', 'serving'))
