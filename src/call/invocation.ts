@@ -6,6 +6,7 @@ import { Metadata, type ServerInterceptingCallInterface } from '@grpc/grpc-js'
 import { GrpcError } from '../errors.ts'
 import type { Method } from '../schema/service.ts'
 import { status } from '../status.ts'
+import type { Admission, LimitedCall } from './admission.ts'
 import { CallContext, type Exchange } from './context.ts'
 import { statusText, type ErrorStatuses } from './error-status.ts'
 import type { OpenCall, OpenCalls } from './open-calls.ts'
@@ -42,6 +43,7 @@ export interface BoundMethod {
   readonly openCalls: OpenCalls
   /** Whether the gateway itself offers the service: health, for one. What limits calls is for the services of users. */
   readonly builtIn: boolean
+  readonly admission: Admission
 }
 
 const OPEN = 0
@@ -49,10 +51,12 @@ const OPEN = 0
 const ANSWERED = 1
 const OVER = 2
 
-export class Invocation implements CallListener, OpenCall {
+export class Invocation implements CallListener, LimitedCall, OpenCall {
   previousCall: OpenCall | undefined = undefined
   nextCall: OpenCall | undefined = undefined
   isListed = false
+  passed = 0
+  isWaiting = false
   readonly context: CallContext
   readonly call: ServerInterceptingCallInterface
   readonly #bound: BoundMethod
@@ -60,6 +64,8 @@ export class Invocation implements CallListener, OpenCall {
   #sink: RequestSink | undefined
   #whenOver: Array<() => void> | undefined
   #request: unknown
+  #hasBegun = false
+  #early: Array<() => void> | undefined
 
   constructor (bound: BoundMethod, call: ServerInterceptingCallInterface, exchange: Exchange, receiveMetadata: () => Metadata = () => new Metadata()) {
     this.#bound = bound
@@ -92,10 +98,53 @@ export class Invocation implements CallListener, OpenCall {
     this.#whenOver.push(callback)
   }
 
-  /** Runs the handler with its one request message, which no interceptor wants to see. */
+  /** Takes the one request message, which no interceptor wants to see. */
   receive (request: unknown): void {
     this.#bound.openCalls.add(this)
-    if (!this.isOpen) return
+    this.#request = request
+    if (this.isOpen) this.#enter()
+  }
+
+  onReceiveMetadata (metadata: Metadata): void {
+    this.#bound.openCalls.add(this)
+    this.context.receiveMetadata(metadata)
+    if (this.isOpen) this.#enter()
+  }
+
+  /** Nothing is read before the call is let in. */
+  #enter (): void {
+    const admitted = this.#bound.admission.enter(this)
+    if (admitted === true) this.#begin()
+    else if (admitted !== 'waits') this.fail(admitted)
+  }
+
+  /** Others who wait get their turn before the handler runs, which may be over at once. */
+  goOn (): void {
+    if (this.#bound.admission.enter(this) === true) setImmediate(Invocation.#beginLater, this)
+  }
+
+  static readonly #beginLater = (invocation: Invocation): void => {
+    if (invocation.isOpen) invocation.#begin()
+  }
+
+  #begin (): void {
+    this.#hasBegun = true
+    const early = this.#early
+    this.#early = undefined
+    if (this.#bound.requestStream || this.#request !== undefined) this.#handle()
+    else if (early === undefined) this.call.startRead()
+    early?.forEach(step => step())
+  }
+
+  /** Keeps what interceptors have read before the call was let in. */
+  #keep (step: () => void): void {
+    this.#early ??= []
+    this.#early.push(step)
+  }
+
+  #handle (): void {
+    const request = this.#request
+    this.#request = undefined
     try {
       this.#bound.handler(this, request)
     } catch (error) {
@@ -103,16 +152,10 @@ export class Invocation implements CallListener, OpenCall {
     }
   }
 
-  onReceiveMetadata (metadata: Metadata): void {
-    this.#bound.openCalls.add(this)
-    this.context.receiveMetadata(metadata)
-    if (!this.isOpen) return
-    if (this.#bound.requestStream) this.receive(undefined)
-    else this.call.startRead()
-  }
-
   onReceiveMessage (message: unknown): void {
-    if (this.#bound.requestStream) {
+    if (!this.#hasBegun) {
+      this.#keep(() => this.onReceiveMessage(message))
+    } else if (this.#bound.requestStream) {
       this.#sink?.onMessage(message)
     } else if (this.#request !== undefined) {
       this.#end({ code: status.UNIMPLEMENTED, details: `Received a second request message for ${this.method.path}, which takes one` })
@@ -123,14 +166,14 @@ export class Invocation implements CallListener, OpenCall {
   }
 
   onReceiveHalfClose (): void {
-    if (this.#bound.requestStream) {
+    if (!this.#hasBegun) {
+      this.#keep(() => this.onReceiveHalfClose())
+    } else if (this.#bound.requestStream) {
       this.#sink?.onEnd()
     } else if (this.#request === undefined) {
       this.#end({ code: status.UNIMPLEMENTED, details: `Received no request message for ${this.method.path}, which takes one` })
     } else if (this.isOpen) {
-      const request = this.#request
-      this.#request = undefined
-      this.receive(request)
+      this.#handle()
     }
   }
 
@@ -226,6 +269,7 @@ export class Invocation implements CallListener, OpenCall {
     this.#state = OVER
     this.#sink = undefined
     this.#bound.openCalls.delete(this)
+    this.#bound.admission.leave(this)
   }
 
   #trailers (given: Metadata | null | undefined): Metadata | undefined {

@@ -7,6 +7,7 @@ import { TypeRegistry } from '../json/type-registry.ts'
 import { methodNames, serviceNameOf } from '../schema/from-definition.ts'
 import type { Method, Service } from '../schema/service.ts'
 import { status } from '../status.ts'
+import type { Admission } from './admission.ts'
 import { errorStatuses, type ErrorPolicy, type ErrorStatuses } from './error-status.ts'
 import { grpcJsHandler, type GrpcJsMethod } from './grpc-js-handlers.ts'
 import type { BoundMethod, MethodHandler } from './invocation.ts'
@@ -33,6 +34,8 @@ export interface BindingOptions {
   readonly errors: ErrorPolicy
   readonly openCalls: OpenCalls
   readonly builtIn: boolean
+  /** What limits the calls of a method. */
+  readonly admissionOf: (method: Method) => Admission
 }
 
 export interface ServedServices {
@@ -68,7 +71,7 @@ export function bindServices (registrations: readonly Registration[], options: B
 function bindService (
   { definition, implementation, style, owner }: Registration,
   service: Service,
-  { errors, openCalls, builtIn }: BindingOptions,
+  { errors, openCalls, builtIn, admissionOf }: BindingOptions,
   errorStatus: ErrorStatuses
 ): ServedService {
   const models = new Map(service.methods.map(method => [method.path, method]))
@@ -86,7 +89,8 @@ function bindService (
       errorStatus,
       keepCode: errors.keepCode === true,
       openCalls,
-      builtIn
+      builtIn,
+      admission: admissionOf(model)
     }
   })
   return { service, owner, methods }

@@ -14,6 +14,7 @@ import { GrpcServer } from '../grpc/server.ts'
 import { Health, type GatewayHealth } from '../health/health.ts'
 import { JsonCodecs } from '../json/codec.ts'
 import { checkHealthServices, healthChecks, probePaths } from '../options/health.ts'
+import { Admissions } from '../options/limits.ts'
 import { checkMethodNames, settingsOf } from '../options/methods.ts'
 import { checkOptions, type CheckedOptions, type GatewayOptions } from '../options/options.ts'
 import { registerGrpcHttpRoutes } from '../plugin.ts'
@@ -36,6 +37,13 @@ export interface RouteInfo {
   readonly kind: MethodKind
   /** Whether the service has a method for it; else it answers UNIMPLEMENTED. */
   readonly implemented: boolean
+}
+
+export interface GatewayLoad {
+  /** Calls that are open on any protocol, but for those that wait. */
+  readonly running: number
+  /** Calls that wait because of `concurrentCalls`. */
+  readonly waiting: number
 }
 
 export interface ShutdownOptions {
@@ -71,6 +79,7 @@ export class GrpcGateway implements Mountable {
   readonly #builtIn: readonly ServedService[]
   readonly #interceptors: readonly ServerInterceptor[]
   readonly #health: Health
+  readonly #admissions: Admissions
   readonly #lifecycle: Lifecycle
   /** The routes on each app, which is known by its HTTP server. */
   readonly #mounted = new Map<object, ReadonlyArray<Pick<MountedRoute, 'template' | 'method'>>>()
@@ -83,18 +92,20 @@ export class GrpcGateway implements Mountable {
   /** @throws an error with a code `FGG_ERR_…` that names the option, service or file which is wrong */
   constructor (options: GatewayOptions) {
     this.#options = checkOptions(options)
-    const { path, httpMethods, interceptors, messageBytes, errors = {}, headers, streams, tls, serverCredentials } = this.#options
+    const { path, httpMethods, interceptors, limits, errors = {}, headers, streams, tls, serverCredentials } = this.#options
     const checks = healthChecks(options.health)
     this.#log = options.logger ?? consoleLogger
     this.#health = new Health(checks, () => this.#log, (errors.expose ?? 'none') !== 'none')
     this.#lifecycle = new Lifecycle(() => this.#grpcServer(), this.#health.states, () => this.#log)
+    this.#admissions = new Admissions(this.#options)
     this.#options.serverCredentials = tls === undefined ? serverCredentials : tlsCredentials(tls)
     const { services, types, statusDetails, errorStatus } = bindServices(collectRegistrations(options.services), {
       describe: serviceDescriber(options.protos, options.includeDirs),
       typeRoots: options.types === undefined ? [] : loadRoots(options.types, { includeDirs: options.includeDirs }),
       errors,
       openCalls: this.#lifecycle.openCalls,
-      builtIn: false
+      builtIn: false,
+      admissionOf: method => this.#admissions.of(method)
     })
     this.#services = services
     this.#builtIn = bindBuiltIn(options.health === false ? [] : [healthService(this.#health)], services, { errors, openCalls: this.#lifecycle.builtInCalls })
@@ -115,7 +126,7 @@ export class GrpcGateway implements Mountable {
       closings: this.#lifecycle.closings,
       health: this.#health,
       probes: probePaths(options.probes),
-      bodyLimit: messageBytes,
+      bodyLimit: limits.messageBytes,
       jsonOptions: method => settingsOf(this.#options, method, 'json'),
       timeoutPolicy: method => settingsOf(this.#options, method, 'timeout'),
       acceptsCalls: () => this.#lifecycle.acceptsCalls,
@@ -142,6 +153,12 @@ export class GrpcGateway implements Mountable {
     return hostPort(this.#options.host, this.port)
   }
 
+  /** How busy the gateway is now, for metrics and for who scales it. */
+  get load (): GatewayLoad {
+    const { waiting } = this.#admissions
+    return { running: this.#lifecycle.openCalls.size - waiting, waiting }
+  }
+
   /**
    * Starts the gRPC server. A gateway that is started already stays as it is; one that was shut down starts anew.
    *
@@ -166,11 +183,11 @@ export class GrpcGateway implements Mountable {
   }
 
   #grpcServer (): GrpcServer {
-    const { host, port, serverCredentials, channelOptions, messageBytes } = this.#options
+    const { host, port, serverCredentials, channelOptions, limits } = this.#options
     return new GrpcServer({
       address: hostPort(host, port),
       credentials: serverCredentials,
-      channelOptions: { 'grpc.max_receive_message_length': messageBytes, ...channelOptions },
+      channelOptions: { 'grpc.max_receive_message_length': limits.messageBytes, ...channelOptions },
       interceptors: this.#interceptors,
       services: [...this.#services, ...this.#builtIn],
       log: () => this.#log,
@@ -198,7 +215,7 @@ export class GrpcGateway implements Mountable {
   async listen ({ basePath, fastify, webSocket = false, ...listen }: ListenOptions = {}): Promise<FastifyInstance> {
     if (this.#app !== undefined) throw new configurationErrors.FGG_ERR_STATE('This gateway listens already. Shut it down first')
     const app = Fastify({ logger: { level: 'warn' }, ...fastify })
-    if (webSocket) registerWebSockets(app, this.#options.messageBytes)
+    if (webSocket) registerWebSockets(app, this.#options.limits.messageBytes)
     registerGrpcHttpRoutes(app, [this], { basePath })
     this.#app = app
     return await this.#lifecycle.inTurn(async () => {

@@ -1,7 +1,11 @@
 /** Services that the gateway itself offers, over gRPC only: they have no HTTP routes. */
+import { Admission } from '../call/admission.ts'
 import { collectRegistrations, type ImplementedService } from '../call/registration.ts'
 import { bindServices, type BindingOptions, type ServedService } from '../call/served-service.ts'
 import { serviceDescriber, serviceNameOf } from '../schema/from-definition.ts'
+
+/** Health and reflection answer when nothing else does. */
+const unlimited = new Admission([])
 
 /**
  * Binds built-in services. Where a user has registered a service of the same name, that one is served.
@@ -11,5 +15,5 @@ import { serviceDescriber, serviceNameOf } from '../schema/from-definition.ts'
 export function bindBuiltIn (services: readonly ImplementedService[], own: readonly ServedService[], { errors, openCalls }: Pick<BindingOptions, 'errors' | 'openCalls'>): readonly ServedService[] {
   const taken = new Set(own.map(({ service }) => service.fullName))
   const registrations = collectRegistrations(services).filter(({ definition }) => !taken.has(serviceNameOf(definition)))
-  return bindServices(registrations, { describe: serviceDescriber(), typeRoots: [], errors, openCalls, builtIn: true }).services
+  return bindServices(registrations, { describe: serviceDescriber(), typeRoots: [], errors, openCalls, builtIn: true, admissionOf: () => unlimited }).services
 }

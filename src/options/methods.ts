@@ -4,6 +4,7 @@ import type { ServedMethod, ServedService } from '../call/served-service.ts'
 import { configurationErrors } from '../errors.ts'
 import type { JsonOptions } from '../json/options.ts'
 import { isObject, oneOf } from './checks.ts'
+import { checkCallLimits, type CallLimits } from './limits.ts'
 import { checkJson, checkTimeout } from './values.ts'
 
 /** What can differ from method to method. */
@@ -12,14 +13,17 @@ export interface MethodSettings {
   json?: JsonOptions | undefined
   /** Overrides `timeout` for this method. */
   timeout?: TimeoutPolicy | undefined
+  /** Beside those of the gateway: of a method, or of a service and then shared by its methods. */
+  limits?: CallLimits | undefined
 }
 
 export function checkMethods (value: Readonly<Record<string, MethodSettings>>): string | undefined {
   if (isObject(value) !== undefined) return 'must be an object'
   for (const [name, settings] of Object.entries(value)) {
-    const problem = oneOf(settings as Record<string, unknown>, { json: 'object', timeout: 'object' }) ??
+    const problem = oneOf(settings as Record<string, unknown>, { json: 'object', timeout: 'object', limits: 'object' }) ??
       (settings.json && checkJson(settings.json as Record<string, unknown>)) ??
-      (settings.timeout && checkTimeout(settings.timeout as Record<string, unknown>))
+      (settings.timeout && checkTimeout(settings.timeout as Record<string, unknown>)) ??
+      (settings.limits && checkCallLimits(settings.limits as Record<string, unknown>))
     if (problem !== undefined) return `${problem} (at ${name})`
   }
   return undefined

@@ -13,6 +13,7 @@ import type { StreamOptions, StreamSettings } from '../rest/gateway.ts'
 import type { ProtoSource } from '../schema/load.ts'
 import { checkSource, isBoolean, isObject, isString, oneOf, unknownMember } from './checks.ts'
 import { checkHealth, checkProbes, type HealthOptions } from './health.ts'
+import { checkLimits, limitsWithDefaults, type LimitOptions, type Limits } from './limits.ts'
 import { checkMethods, type MethodSettings } from './methods.ts'
 import { checkJson, checkTimeout } from './values.ts'
 
@@ -51,17 +52,14 @@ export interface GatewayOptions extends HealthOptions {
   /** How streams go over HTTP and WebSockets. */
   streams?: StreamOptions | undefined
   timeout?: TimeoutPolicy | undefined
-  limits?: {
-    /** The largest request message, in bytes: of protobuf over gRPC, of JSON over HTTP. Default 4 MiB. */
-    messageBytes?: number | undefined
-  } | undefined
+  /** What clients may ask of the gateway. Every limit has a default. */
+  limits?: LimitOptions | undefined
   /** Settings of single methods by full name, `helloworld.Greeter.SayHello`, or of all of a service, `helloworld.Greeter.*`. */
   methods?: Readonly<Record<string, MethodSettings>> | undefined
   /** Where errors of handlers are logged. Default: the logger of the app that mounts the gateway. */
   logger?: Logger | undefined
 }
 
-const DEFAULT_MESSAGE_BYTES = 4 * 1024 * 1024
 const HTTP_METHODS = ['POST', 'GET', 'PUT', 'PATCH', 'DELETE', 'QUERY']
 
 type Check = (value: never) => string | undefined
@@ -88,8 +86,7 @@ const CHECKS: Readonly<Record<keyof GatewayOptions, Check>> = {
   streams: (value: Record<string, unknown>) => oneOf(value, { envelope: [true, false], heartbeatMs: 'number', idleMs: 'number' }) ??
     Object.entries(value).filter(([, ms]) => typeof ms === 'number' && !(ms >= 0 && ms <= LONGEST_TIMER)).map(([name]) => `is wrong: \`${name}\` must be milliseconds, 0 to ${LONGEST_TIMER}`)[0],
   timeout: checkTimeout,
-  limits: (value: Record<string, unknown>) => oneOf(value, { messageBytes: 'number' }) ??
-    (value.messageBytes === undefined || (Number.isSafeInteger(value.messageBytes) && value.messageBytes as number > 0) ? undefined : 'is wrong: `messageBytes` must be a whole number above 0'),
+  limits: checkLimits,
   methods: checkMethods,
   health: checkHealth,
   probes: checkProbes,
@@ -103,7 +100,7 @@ export interface CheckedOptions extends GatewayOptions {
   port: number
   httpMethods: NonNullable<GatewayOptions['httpMethods']>
   interceptors: readonly ServerInterceptor[]
-  messageBytes: number
+  limits: Limits
   streams: StreamSettings
 }
 
@@ -130,7 +127,7 @@ export function checkOptions (options: GatewayOptions): CheckedOptions {
     port: options.port ?? 50051,
     httpMethods: options.exposeHttp === false ? [] : [...new Set(['POST', ...options.httpMethods ?? []] as const)],
     interceptors: options.interceptors ?? [],
-    messageBytes: options.limits?.messageBytes ?? DEFAULT_MESSAGE_BYTES,
+    limits: limitsWithDefaults(options.limits),
     streams: {
       envelope: options.streams?.envelope ?? false,
       heartbeatMs: options.streams?.heartbeatMs ?? 15_000,

@@ -1,4 +1,5 @@
 /** Error answers: whatever was thrown on the way to a handler, Fastify's own errors included, in one form. */
+import type { Metadata } from '@grpc/grpc-js'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import type { Status } from '../call/invocation.ts'
 import { codeOfHttpStatus, status } from '../status.ts'
@@ -13,11 +14,25 @@ export function sendError (gateway: HttpGateway, error: unknown, request: Fastif
 
 /** Answers with a status that is not OK. */
 export function sendStatus (gateway: HttpGateway, ending: Status, request: FastifyRequest, reply: FastifyReply, http?: number): void {
-  if (ending.metadata != null) {
-    gateway.headers.toHeaders(ending.metadata, 'trailing', (name, value) => { reply.header(name, value) })
-  }
+  if (ending.metadata != null) setTrailers(gateway, ending.metadata, reply)
   const { status: code, contentType, body } = gateway.writeError(ending, http)
   reply.code(code).header('x-request-id', requestIdOf(request)).header('content-type', contentType).send(body)
+}
+
+/** What HTTP has headers of the same name for, which clients obey. */
+const OWN_HEADERS = ['www-authenticate', 'retry-after']
+
+/** Trailing metadata of an error as headers. */
+function setTrailers (gateway: HttpGateway, metadata: Metadata, reply: FastifyReply): void {
+  let others = metadata
+  for (const name of OWN_HEADERS) {
+    const values = metadata.get(name)
+    if (values.length === 0) continue
+    reply.header(name, values.length === 1 ? values[0] : values)
+    if (others === metadata) others = metadata.clone()
+    others.remove(name)
+  }
+  gateway.headers.toHeaders(others, 'trailing', (name, value) => { reply.header(name, value) })
 }
 
 /** The status of what went wrong outside of handlers and interceptors, and the HTTP status where that says more. */

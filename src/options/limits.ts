@@ -1,0 +1,111 @@
+/** What a client may ask of a gateway: sizes, numbers and times. */
+import { Admission, CallLimit } from '../call/admission.ts'
+import { LONGEST_TIMER } from '../call/deadline.ts'
+import type { Method } from '../schema/service.ts'
+import { isWhole, oneOf } from './checks.ts'
+
+/** What can differ from method to method. */
+export interface CallLimits {
+  /**
+   * How many calls may run at once, on all protocols together: of the gateway, of all methods of a service
+   * (`methods: { 'pkg.Service.*': … }`), or of a method. Each of the three counts. 0 for no limit. Default 10,000 for
+   * the gateway, none for services and methods.
+   */
+  concurrentCalls?: number | undefined
+  /**
+   * How many calls above `concurrentCalls` may wait for their turn, in the order in which they come. Others get
+   * RESOURCE_EXHAUSTED at once: 429 over HTTP. Default 0.
+   */
+  queuedCalls?: number | undefined
+}
+
+export interface LimitOptions extends CallLimits {
+  /** The largest request message, in bytes: of protobuf over gRPC, of JSON over HTTP. Default 4 MiB. */
+  messageBytes?: number | undefined
+  /**
+   * When clients that are refused because of `concurrentCalls` may come again, in milliseconds: the header
+   * `retry-after`, rounded up to seconds, `grpc-retry-pushback-ms` and `google.rpc.RetryInfo`. 0 to say nothing about
+   * it. Default 1,000.
+   */
+  retryAfterMs?: number | undefined
+}
+
+/** Limits with their defaults. */
+export type Limits = { readonly [K in keyof LimitOptions]-?: NonNullable<LimitOptions[K]> }
+
+export const DEFAULT_LIMITS: Limits = {
+  messageBytes: 4 * 1024 * 1024,
+  concurrentCalls: 10_000,
+  queuedCalls: 0,
+  retryAfterMs: 1000
+}
+
+const CALL_LIMITS: ReadonlyArray<keyof CallLimits> = ['concurrentCalls', 'queuedCalls']
+
+export function checkLimits (value: Record<string, unknown>): string | undefined {
+  return checkMembers(value, Object.keys(DEFAULT_LIMITS)) ?? checkQueue(limitsWithDefaults(value))
+}
+
+/** Of a method or a service. */
+export function checkCallLimits (value: Record<string, unknown>): string | undefined {
+  return checkMembers(value, CALL_LIMITS) ?? checkQueue(value)
+}
+
+function checkMembers (value: Record<string, unknown>, names: readonly string[]): string | undefined {
+  const problem = oneOf(value, Object.fromEntries(names.map(name => [name, 'number'])))
+  if (problem !== undefined) return problem
+  for (const [name, limit] of Object.entries(value)) {
+    const least = name === 'messageBytes' ? 1 : 0
+    const most = name.endsWith('Ms') ? LONGEST_TIMER : Number.MAX_SAFE_INTEGER
+    if (limit !== undefined && !isWhole(limit, least, most)) return `is wrong: \`${name}\` must be a whole number, ${least} to ${most}`
+  }
+  return undefined
+}
+
+/** Nobody waits where there is no limit. */
+function checkQueue ({ concurrentCalls, queuedCalls = 0 }: CallLimits): string | undefined {
+  return queuedCalls > 0 && (concurrentCalls ?? 0) === 0 ? 'is wrong: `queuedCalls` has no effect without `concurrentCalls`' : undefined
+}
+
+export function limitsWithDefaults (given: LimitOptions = {}): Limits {
+  return { ...DEFAULT_LIMITS, ...Object.fromEntries(Object.entries(given).filter(([, limit]) => limit !== undefined)) }
+}
+
+interface Limited {
+  readonly limits: Limits
+  readonly methods?: Readonly<Record<string, { readonly limits?: CallLimits | undefined }>> | undefined
+}
+
+/** The limits of all calls of a gateway: of itself, its services and its methods. */
+export class Admissions {
+  readonly #options: Limited
+  readonly #ofGateway: CallLimit | undefined
+  readonly #ofServices = new Map<string, CallLimit | undefined>()
+  readonly #all: CallLimit[] = []
+
+  constructor (options: Limited) {
+    this.#options = options
+    this.#ofGateway = this.#limit(options.limits)
+  }
+
+  /** How many calls wait. */
+  get waiting (): number {
+    return this.#all.reduce((sum, limit) => sum + limit.waiting, 0)
+  }
+
+  /** To be called once for each method. */
+  of ({ fullName }: Method): Admission {
+    const { methods = {} } = this.#options
+    const service = `${fullName.slice(0, fullName.lastIndexOf('.'))}.*`
+    if (!this.#ofServices.has(service)) this.#ofServices.set(service, this.#limit(methods[service]?.limits))
+    const limits = [this.#limit(methods[fullName]?.limits), this.#ofServices.get(service), this.#ofGateway]
+    return new Admission(limits.filter(limit => limit !== undefined))
+  }
+
+  #limit ({ concurrentCalls = 0, queuedCalls = 0 }: CallLimits = {}): CallLimit | undefined {
+    if (concurrentCalls === 0) return undefined
+    const limit = new CallLimit(concurrentCalls, queuedCalls, this.#options.limits.retryAfterMs)
+    this.#all.push(limit)
+    return limit
+  }
+}
