@@ -6,7 +6,7 @@ import Fastify from 'fastify'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
-import { GrpcGateway, implement, type CallContext, type GatewayOptions, type LimitOptions } from '../src/index.ts'
+import { GrpcGateway, implement, loadProto, type CallContext, type GatewayOptions, type LimitOptions } from '../src/index.ts'
 import { Admission, CallLimit, type LimitedCall } from '../src/call/admission.ts'
 import { callOverHttp, Greeter, Kinds, KINDS, recordingLogger, serve, until, type Kind, type Note, type Outcome, type Served } from './serving.ts'
 
@@ -297,6 +297,18 @@ t.test('nothing is read of a call that waits, and an interceptor that reads ahea
     t.match(await Promise.all([first, hello]), [{ code: codes.OK }, { code: codes.OK, messages: [{ message: `read ahead: ${is}` }] }])
   }
   t.same(texts, ['read ahead: false', 'read ahead: true'])
+})
+
+t.test('health is told when all places are taken', async t => {
+  const { service, started } = holding()
+  const served = await serveAll(t, { services: [service], limits: { concurrentCalls: 1 } })
+  const call = ways.gRPC(served, 'Unary')
+  const { finish } = await started(1)
+  const { Health } = loadProto(new URL('../protos/grpc/health/v1/health.proto', import.meta.url))
+  t.match(await served.client(Health!).call('Check', {}), { code: codes.OK, messages: [{ status: 'SERVING' }] })
+  t.match(await served.request('/readyz'), { status: 200 })
+  finish()
+  await call
 })
 
 t.test('a shutdown waits for calls that wait, and ends them at the grace limit', async t => {
