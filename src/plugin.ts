@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import type { ServedMethod } from './call/served-service.ts'
 import { configurationErrors } from './errors.ts'
+import { identifyLateRequests } from './rest/app-errors.ts'
 import { collectBodies, passBodies } from './rest/body.ts'
 import { kHttpGateway, type HttpGateway, type Mountable } from './rest/gateway.ts'
 import { HttpMethod } from './rest/http-method.ts'
@@ -48,6 +49,8 @@ const plugin: FastifyPluginAsync<GrpcGatewayPluginOptions> = async (app, { gatew
   app.addHook('preClose', async () => {
     closed = Promise.all(gateways.map(({ [kHttpGateway]: gateway }) => gateway.appCloses(app.server)))
     connections.close()
+    if (!claimed.isClosing) identifyLateRequests(app, url => claimed.paths.has(loosePath(url)))
+    claimed.isClosing = true
   })
   app.addHook('onClose', async () => {
     connections.stop()
@@ -90,6 +93,8 @@ interface Claims {
   readonly prefixes: Set<string>
   /** Whether requests for WebSockets come to these routes. */
   takesUpgrades: boolean
+  /** Whether the app closes. */
+  isClosing: boolean
 }
 
 const claims = new WeakMap<object, Claims>()
@@ -97,7 +102,7 @@ const claims = new WeakMap<object, Claims>()
 function claimsOf (app: FastifyInstance): Claims {
   let claimed = claims.get(app.server)
   if (claimed === undefined) {
-    claimed = { gateways: new Set(), routes: new Map(), paths: new Set(), prefixes: new Set(), takesUpgrades: false }
+    claimed = { gateways: new Set(), routes: new Map(), paths: new Set(), prefixes: new Set(), takesUpgrades: false, isClosing: false }
     claims.set(app.server, claimed)
   }
   return claimed

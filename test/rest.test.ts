@@ -174,7 +174,7 @@ t.test('headers become metadata, except those of connection, body and gRPC', asy
     })
     request.on('error', reject).end()
   })
-  t.same(Object.keys(seen).sort(), ['authorization', 'cookie', 'data-bin', 'plain', 'x-two'])
+  t.same(Object.keys(seen).sort(), ['authorization', 'cookie', 'data-bin', 'plain', 'x-request-id', 'x-two'])
   t.same(seen['x-two'], ['1', '2'])
   t.match(seen['data-bin'], [{ data: [0, 1, 2] }, { data: [255] }])
 })
@@ -197,7 +197,7 @@ t.test('headers.incoming and headers.outgoing choose names', async t => {
     }
   })
   const { json, headers } = await post('/grpc/greeter/sayhello', {}, { 'x-user': 'ada', 'x-more': '1' })
-  t.equal(json.message, 'user,x-more')
+  t.equal(json.message, 'user,x-more,x-request-id')
   t.same([headers.get('initial-b'), headers.get('trailing-c'), headers.get('a')], ['1', '1', null])
 })
 
@@ -347,7 +347,9 @@ t.test('the routes answer over HTTP/2, and hear of its cancellations', async t =
   request.end('{}')
   let text = ''
   for await (const chunk of request) text += chunk
-  t.same(JSON.parse(JSON.parse(text).message), { cookie: ['a=1; b=2'], 'x-two': ['1', '2'] })
+  const { 'x-request-id': id, ...others } = JSON.parse(JSON.parse(text).message)
+  t.match(id, [/^[0-9a-f-]{36}$/])
+  t.same(others, { cookie: ['a=1; b=2'], 'x-two': ['1', '2'] })
 
   const cancelled = open()
   cancelled.on('error', () => {})

@@ -44,7 +44,7 @@ interface Ended {
   messages: Array<{ text: string, n: string }>
   /** Frames that are no messages, all but the last. */
   controls: unknown[]
-  /** The last frame. */
+  /** The last frame, without the request id that each has. */
   status: any
   code: number
   reason: string
@@ -67,7 +67,8 @@ class Call {
       return this.messages.push({ text, n })
     })
     this.ended = new Promise(resolve => socket.on('close', (code, reason) => {
-      resolve({ messages: this.messages, controls: this.controls, status: this.controls.pop(), code, reason: String(reason) })
+      const { requestId, ...status } = this.controls.pop() as { requestId?: string } ?? {}
+      resolve({ messages: this.messages, controls: this.controls, status: requestId === undefined ? undefined : status, code, reason: String(reason) })
     }))
   }
 

@@ -27,8 +27,8 @@ export interface Exchange {
   readonly protocol: Protocol
   readonly http: HttpContext | undefined
   readonly log: Logger
-  /** The id that the client sent or that was given to the request; called at most once. */
-  requestId (metadata: Metadata): string
+  /** The id that the client sent or that was given to the request. */
+  requestId (): string
 }
 
 /**
@@ -69,7 +69,7 @@ export class CallContext {
     return this.#exchange.http
   }
 
-  /** The client's metadata; over HTTP, the request's headers. */
+  /** The client's metadata; over HTTP, the request's headers. `x-request-id` in it is always {@link requestId}. */
   get metadata (): Metadata {
     this.#metadata ??= this.#receiveMetadata()
     return this.#metadata
@@ -81,9 +81,9 @@ export class CallContext {
     return this.#trailers
   }
 
-  /** `x-request-id` of the client, else an id made for this call. */
+  /** The client's `x-request-id` if it is harmless, else a UUID made for this call. Every reply carries it. */
   get requestId (): string {
-    this.#requestId ??= this.#exchange.requestId(this.metadata)
+    this.#requestId ??= this.#exchange.requestId()
     return this.#requestId
   }
 

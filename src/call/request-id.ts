@@ -1,11 +1,15 @@
 /** The ids by which requests are known: those that clients choose, and those that are made here. */
 import { randomUUID } from 'node:crypto'
 
-const LONGEST_ID = 256
+/** The header and the metadata key of the id, on the way in and on every reply. */
+export const REQUEST_ID_KEY = 'x-request-id'
 
-/** What `x-request-id` says; undefined when it is missing or unfit for logs. */
+/** What may stand in logs, headers and shells as it is: UUIDs, ULIDs, trace ids, base64, `host/pid:count`. */
+const HARMLESS = /^[\w.~:/+=@-]{1,128}$/
+
+/** The id that a client, or a proxy, has chosen; undefined when it is missing or not harmless. */
 export function clientRequestId (value: unknown): string | undefined {
-  return typeof value === 'string' && value !== '' && value.length <= LONGEST_ID ? value : undefined
+  return typeof value === 'string' && HARMLESS.test(value) ? value : undefined
 }
 
 /** All of a UUID but its last twelve digits: of this process, and no other on any machine. */

@@ -18,6 +18,7 @@ import { Admissions } from '../options/limits.ts'
 import { checkMethodNames, settingsOf } from '../options/methods.ts'
 import { checkOptions, type CheckedOptions, type GatewayOptions } from '../options/options.ts'
 import { registerGrpcHttpRoutes } from '../plugin.ts'
+import { appErrors } from '../rest/app-errors.ts'
 import { errorWriter } from '../rest/error-body.ts'
 import { kHttpGateway, type HttpGateway, type Mountable } from '../rest/gateway.ts'
 import { conventionRoutes, type MountedRoute } from '../rest/routes.ts'
@@ -214,7 +215,7 @@ export class GrpcGateway implements Mountable {
    */
   async listen ({ basePath, fastify, webSocket = false, ...listen }: ListenOptions = {}): Promise<FastifyInstance> {
     if (this.#app !== undefined) throw new configurationErrors.FGG_ERR_STATE('This gateway listens already. Shut it down first')
-    const app = Fastify({ logger: { level: 'warn' }, ...fastify })
+    const app = Fastify({ logger: { level: 'warn' }, ...appErrors(this[kHttpGateway]), ...fastify })
     if (webSocket) registerWebSockets(app, this.#options.limits.messageBytes)
     registerGrpcHttpRoutes(app, [this], { basePath })
     this.#app = app

@@ -1,18 +1,20 @@
 /**
  * The gRPC transport: a grpc-js server whose calls run through the same handlers as those of every other
- * protocol. Its innermost interceptor hands each call to its `Invocation`, in place of grpc-js's own handling.
+ * protocol. Its one interceptor takes each call through those of the user to its `Invocation`, in place of grpc-js's own
+ * handling.
  */
-import { Server, ServerCredentials, type ServerInterceptingCall, type ChannelOptions, type Metadata, type ServerInterceptingCallInterface, type ServerInterceptor } from '@grpc/grpc-js'
-import type { Exchange } from '../call/context.ts'
+import { Server, ServerCredentials, type ServerInterceptingCall, type ChannelOptions, type ServerInterceptingCallInterface, type ServerInterceptor } from '@grpc/grpc-js'
 import type { TimeoutPolicy } from '../call/deadline.ts'
+import { intercept, methodDescriptor } from '../call/interceptors.ts'
 import { Invocation } from '../call/invocation.ts'
 import type { Logger } from '../call/logger.ts'
-import { clientRequestId, madeRequestId } from '../call/request-id.ts'
 import type { ServedMethod, ServedService } from '../call/served-service.ts'
 import { configurationErrors } from '../errors.ts'
 import { methodKind } from '../schema/service.ts'
+import { GrpcExchange } from './grpc-exchange.ts'
 import { halfCloseAfterCancel } from './half-close.ts'
 import { limitsTime, timeoutInterceptor } from './timeout.ts'
+import { interceptUnknownMethods, unknownMethodStatus } from './unknown-methods.ts'
 
 export interface GrpcServerOptions {
   /** Host and port; port 0 for any free one. */
@@ -26,23 +28,26 @@ export interface GrpcServerOptions {
   timeoutPolicy (method: ServedMethod): TimeoutPolicy
 }
 
+interface InterceptedMethod {
+  readonly served: ServedMethod
+  readonly descriptor: ReturnType<typeof methodDescriptor>
+}
+
 export class GrpcServer {
   readonly #server: Server
   readonly #options: GrpcServerOptions
+  readonly #methods: ReadonlyMap<string, InterceptedMethod>
+  readonly #interceptors: readonly ServerInterceptor[]
 
   constructor (options: GrpcServerOptions) {
     this.#options = options
-    const methods = new Map(options.services.flatMap(service => service.methods.map(method => [method.method.path, method])))
-    const policies = new Map([...methods].map(([path, method]) => [path, options.timeoutPolicy(method)] as const).filter(([, policy]) => limitsTime(policy)))
-    this.#server = new Server({
-      ...options.channelOptions,
-      interceptors: [
-        ...policies.size > 0 ? [timeoutInterceptor(policies)] : [],
-        ...options.interceptors,
-        ({ path }, call) => handedOver(methods.get(path)!, call, options.log)
-      ]
-    })
-    for (const { method, definition } of methods.values()) this.#register(method.path, definition)
+    const methods = options.services.flatMap(service => service.methods)
+    this.#methods = new Map(methods.map(served => [served.method.path, { served, descriptor: methodDescriptor(served.definition) }]))
+    const policies = new Map(methods.map(method => [method.method.path, options.timeoutPolicy(method)] as const).filter(([, policy]) => limitsTime(policy)))
+    this.#interceptors = [...policies.size > 0 ? [timeoutInterceptor(policies)] : [], ...options.interceptors]
+    this.#server = new Server({ ...options.channelOptions, interceptors: [({ path }, call) => this.#handOver(path, call)] })
+    interceptUnknownMethods(this.#server)
+    for (const { method, definition } of methods) this.#register(method.path, definition)
   }
 
   #register (path: string, definition: ServedMethod['definition']): void {
@@ -56,6 +61,19 @@ export class GrpcServer {
       }
     }
     this.#server.register(path, handledByInvocation, serialize, requestDeserialize, GRPC_JS_KINDS[methodKind(requestStream, responseStream)])
+  }
+
+  /** Takes a call through the interceptors to its `Invocation`. */
+  #handOver (path: string, call: ServerInterceptingCallInterface): ServerInterceptingCall {
+    const exchange = new GrpcExchange(call, this.#options.log)
+    const method = this.#methods.get(path)
+    if (method === undefined) return outermost(() => call.sendStatus(unknownMethodStatus(path)))
+    const { served, descriptor } = method
+    const intercepted = intercept(this.#interceptors, descriptor, call)
+    return outermost(() => {
+      const invocation = new Invocation(served, intercepted, exchange)
+      intercepted.start(served.requestStream ? halfCloseAfterCancel(invocation) : invocation)
+    })
   }
 
   /**
@@ -93,36 +111,10 @@ function handledByInvocation (): never {
   throw new Error('This call bypassed its interceptors')
 }
 
-/**
- * Gives the call to an `Invocation` when grpc-js starts it, which is all that grpc-js does to the outermost call
- * before its listener hears of anything.
- */
-function handedOver (method: ServedMethod, call: ServerInterceptingCallInterface, log: () => Logger): ServerInterceptingCall {
-  const outermost: Pick<ServerInterceptingCall, 'start'> = {
-    start () {
-      const invocation = new Invocation(method, call, new GrpcExchange(log))
-      call.start(method.requestStream ? halfCloseAfterCancel(invocation) : invocation)
-    }
-  }
-  return outermost as ServerInterceptingCall
-}
-
-class GrpcExchange implements Exchange {
-  readonly protocol = 'grpc'
-  readonly http = undefined
-  readonly #log: () => Logger
-
-  constructor (log: () => Logger) {
-    this.#log = log
-  }
-
-  get log (): Logger {
-    return this.#log()
-  }
-
-  requestId (metadata: Metadata): string {
-    return clientRequestId(metadata.get('x-request-id')[0]) ?? madeRequestId()
-  }
+/** To start a call is all that grpc-js does to the outermost one before its listener hears of anything. */
+function outermost (start: () => void): ServerInterceptingCall {
+  const call: Pick<ServerInterceptingCall, 'start'> = { start }
+  return call as ServerInterceptingCall
 }
 
 /** grpc-js says only that no address could be bound, and why in a list beside. */

@@ -3,6 +3,7 @@ import type { Metadata } from '@grpc/grpc-js'
 import type { FastifyRequest } from 'fastify'
 import type { Exchange, HttpContext, Protocol } from '../call/context.ts'
 import type { Logger } from '../call/logger.ts'
+import { REQUEST_ID_KEY } from '../call/request-id.ts'
 import { ServerCall } from '../call/server-call.ts'
 import type { HttpGateway } from './gateway.ts'
 import { endingOf } from './reply.ts'
@@ -51,7 +52,9 @@ export abstract class HttpCall extends ServerCall implements Exchange {
   }
 
   receiveMetadata (): Metadata {
-    return this.route.gateway.headers.toMetadata(this.request.raw.rawHeaders)
+    const metadata = this.route.gateway.headers.toMetadata(this.request.raw.rawHeaders)
+    metadata.set(REQUEST_ID_KEY, this.requestId())
+    return metadata
   }
 
   /** Ends the call because its request is wrong, which no handler or interceptor has said. */

@@ -4,6 +4,7 @@ import type { MethodKind } from '../schema/service.ts'
 import { status } from '../status.ts'
 import type { HttpGateway } from './gateway.ts'
 import { sendStatus } from './reply.ts'
+import { setRequestId } from './request-id.ts'
 import type { MountedRoute } from './routes.ts'
 
 /**
@@ -25,7 +26,7 @@ export function notFoundHandler (gateway: HttpGateway, routes: ReadonlyMap<strin
 export function refuseMethod ({ gateway, method }: Pick<MountedRoute, 'gateway' | 'method'>, request: FastifyRequest, reply: FastifyReply): void {
   reply.header('allow', allowedMethods(gateway.httpMethods, method.method.kind).join(', '))
   if (request.method === 'OPTIONS') {
-    reply.code(204).send()
+    setRequestId(request, reply).code(204).send()
     return
   }
   sendStatus(gateway, { code: status.UNIMPLEMENTED, details: `Method ${request.method} not allowed.` }, request, reply, 405)

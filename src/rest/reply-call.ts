@@ -6,6 +6,7 @@ import type { JsonWriter } from '../json/codec.ts'
 import { cancelOnDisconnect, forgetCall } from './disconnect.ts'
 import { HttpCall, type HttpRoute } from './http-call.ts'
 import type { OpenRequest, RequestBody } from './request.ts'
+import { setRequestId } from './request-id.ts'
 
 export interface ReplyRoute extends HttpRoute {
   /** How the body becomes messages. */
@@ -41,7 +42,7 @@ export abstract class ReplyCall extends HttpCall {
   protected override breakOff (): void {
     if (this.reply.sent) return
     for (const name of Object.keys(this.reply.getHeaders())) this.reply.removeHeader(name)
-    this.reply.code(500).send()
+    setRequestId(this.request, this.reply).code(500).send()
   }
 
   protected override released (): void {

@@ -4,7 +4,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import type { Status } from '../call/invocation.ts'
 import { codeOfHttpStatus, status } from '../status.ts'
 import type { HttpGateway } from './gateway.ts'
-import { requestIdOf } from './request-id.ts'
+import { requestIdOf, setRequestId } from './request-id.ts'
 
 export function sendError (gateway: HttpGateway, error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   if (reply.sent) return
@@ -16,7 +16,7 @@ export function sendError (gateway: HttpGateway, error: unknown, request: Fastif
 export function sendStatus (gateway: HttpGateway, ending: Status, request: FastifyRequest, reply: FastifyReply, http?: number): void {
   if (ending.metadata != null) setTrailers(gateway, ending.metadata, reply)
   const { status: code, contentType, body } = gateway.writeError(ending, http)
-  reply.code(code).header('x-request-id', requestIdOf(request)).header('content-type', contentType).send(body)
+  setRequestId(request, reply).code(code).header('content-type', contentType).send(body)
 }
 
 /** What HTTP has headers of the same name for, which clients obey. */

@@ -1,5 +1,6 @@
 /** The answer with a response message: through Fastify, or straight to Node.js where no hook would see the difference. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { REQUEST_ID_KEY } from '../call/request-id.ts'
 
 /** Fastify would add the charset by itself, with more work. */
 const JSON_TYPE = 'application/json; charset=utf-8'
@@ -7,11 +8,11 @@ const JSON_TYPE = 'application/json; charset=utf-8'
 export function sendMessage (json: string, id: string, request: FastifyRequest, reply: FastifyReply): void {
   const headers = headersIfUnobserved(request, reply)
   if (headers === undefined) {
-    reply.header('x-request-id', id).header('content-type', JSON_TYPE).send(json)
+    reply.header(REQUEST_ID_KEY, id).header('content-type', JSON_TYPE).send(json)
     return
   }
   // `onResponse` hooks and loggers look at them.
-  headers['x-request-id'] = id
+  headers[REQUEST_ID_KEY] = id
   headers['content-type'] = JSON_TYPE
   headers['content-length'] = String(Buffer.byteLength(json))
   const list: string[] = []

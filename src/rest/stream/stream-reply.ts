@@ -5,6 +5,7 @@
 import type { Metadata } from '@grpc/grpc-js'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Status } from '../../call/invocation.ts'
+import { REQUEST_ID_KEY } from '../../call/request-id.ts'
 import { status } from '../../status.ts'
 import { cutOff, destroyExchange, http2StreamOf } from '../connection.ts'
 import { endOfCall, httpTrailers } from '../end-of-call.ts'
@@ -79,7 +80,7 @@ export class StreamReplyCall extends ReplyCall {
     const { reply } = this
     const output = this.#output = new BatchedOutput()
     const vary = reply.getHeader('vary')
-    reply.headers({ 'x-request-id': this.requestId(), 'content-type': this.#format.contentType, vary: vary === undefined ? 'accept' : `${vary}, accept`, ...this.#format.headers })
+    reply.headers({ [REQUEST_ID_KEY]: this.requestId(), 'content-type': this.#format.contentType, vary: vary === undefined ? 'accept' : `${vary}, accept`, ...this.#format.headers })
     if (this.#framing.begin !== '') output.add(this.#framing.begin)
     reply.raw.once('pipe', () => this.#onPipe())
     reply.send(output)

@@ -113,7 +113,8 @@ export class WebSocketCall extends HttpCall {
     const { error, status } = endOfCall(gateway, ending, this.refusedWith)
     this.#socket.once('close', gateway.closings.add(() => this.#socket.terminate()))
     this.#cork()
-    this.#control(error === undefined ? status : { ...status, error: JSON.parse(error.object) }, () => {
+    const end = { ...status, requestId: this.requestId() }
+    this.#control(error === undefined ? end : { ...end, error: JSON.parse(error.object) }, () => {
       setTimeout(() => this.#socket.terminate(), LONGEST_CLOSING_MS).unref()
     })
     this.#socket.close(closeCode(ending.code), cut(String(ending.details)))

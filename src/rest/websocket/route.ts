@@ -2,6 +2,7 @@
 import type { FastifyInstance, RouteOptions } from 'fastify'
 import { badRequest } from '../../errors.ts'
 import type { HttpMethod } from '../http-method.ts'
+import { requestIdOf } from '../request-id.ts'
 import { WebSocketCall, type WebSocketRoute } from './call.ts'
 import { frameCodecs } from './codec.ts'
 import { ownSocket, type WebSocketRouteOptions } from './socket.ts'
@@ -21,6 +22,8 @@ export function webSocketOptions (scope: FastifyInstance, http: HttpMethod, temp
       // What it offers is not repeated, because it may be a token.
       if (!isServable(offered)) throw badRequest([{ field: 'sec-websocket-protocol', description: 'the header must offer json or proto' }])
       http.admit(request)
+      // The answer to the upgrade carries it.
+      requestIdOf(request)
     },
     wsHandler (socket, request) {
       ownSocket(scope, socket)

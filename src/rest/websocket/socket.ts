@@ -1,5 +1,6 @@
 /** The part of the WebSockets of `ws`, which @fastify/websocket gives its handlers, that calls need. */
 import type { EventEmitter } from 'node:events'
+import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { configurationErrors } from '../../errors.ts'
 
@@ -38,7 +39,7 @@ export function registerWebSockets (app: FastifyInstance, maxPayload: number): v
   app.register(plugin, { options: { maxPayload } })
 }
 
-interface WebSocketServer {
+interface WebSocketServer extends EventEmitter {
   readonly clients: Set<WebSocket>
 }
 
@@ -52,5 +53,14 @@ export function hasWebSockets (app: FastifyInstance): boolean {
  * the gateway ends its calls itself.
  */
 export function ownSocket (app: FastifyInstance, socket: WebSocket): void {
-  (app as unknown as { websocketServer: WebSocketServer }).websocketServer.clients.delete(socket)
+  webSocketServer(app).clients.delete(socket)
+}
+
+/** Calls back with the header lines of each answer to an upgrade, before it is sent. */
+export function onUpgradeHeaders (app: FastifyInstance, listener: (lines: string[], request: IncomingMessage) => void): void {
+  webSocketServer(app).on('headers', listener)
+}
+
+function webSocketServer (app: FastifyInstance): WebSocketServer {
+  return (app as unknown as { websocketServer: WebSocketServer }).websocketServer
 }

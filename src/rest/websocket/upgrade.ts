@@ -5,6 +5,9 @@
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
+import { clientRequestId, madeRequestId, REQUEST_ID_KEY } from '../../call/request-id.ts'
+import { knownRequestId } from '../request-id.ts'
+import { onUpgradeHeaders } from './socket.ts'
 
 const SUBPROTOCOLS: readonly string[] = ['json', 'proto']
 /** What stands in the header when a client offers nothing that can be served; not what it offers, which may be a token. */
@@ -21,6 +24,10 @@ export function prepareUpgrades (app: FastifyInstance, isServed: (url: string) =
   app.server.prependListener('upgrade', prepare)
   // From then on @fastify/websocket takes none, and Node.js answers those that nobody listens for.
   app.addHook('preClose', async () => { app.server.removeListener('upgrade', prepare) })
+  onUpgradeHeaders(app, (lines, request) => {
+    const id = knownRequestId(request)
+    if (id !== undefined) lines.push(`${REQUEST_ID_KEY}: ${id}`)
+  })
 
   function prepare (request: IncomingMessage, socket: Duplex): void {
     if (!canUpgrade(request, socket)) return
@@ -33,7 +40,7 @@ export function prepareUpgrades (app: FastifyInstance, isServed: (url: string) =
 }
 
 /** What @fastify/websocket would neither serve nor close: an upgrade behind a request that is open, or of no URL. */
-function canUpgrade ({ url }: IncomingMessage, socket: Duplex & { _httpMessage?: unknown }): boolean {
+function canUpgrade ({ url, headers }: IncomingMessage, socket: Duplex & { _httpMessage?: unknown }): boolean {
   if (socket._httpMessage != null) {
     socket.destroy()
     return false
@@ -42,7 +49,8 @@ function canUpgrade ({ url }: IncomingMessage, socket: Duplex & { _httpMessage?:
     decodeURI(url!)
     return true
   } catch {
-    socket.end('HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n', () => socket.destroy())
+    const id = clientRequestId(headers[REQUEST_ID_KEY]) ?? madeRequestId()
+    socket.end(`HTTP/1.1 400 Bad Request\r\n${REQUEST_ID_KEY}: ${id}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`, () => socket.destroy())
     return false
   }
 }
