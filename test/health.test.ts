@@ -308,6 +308,18 @@ t.test('a shutdown tells those who watch first, does not wait for them, and lets
   await until(() => again.code !== undefined, 'its end')
 })
 
+t.test('a shutdown without grace tells those who watch too', async t => {
+  const hang = implement(Greeter, { SayHello: never })
+  const { gateway, client } = await serve(t, { services: [hang], logger: recordingLogger() })
+  const watching = watch(t, gateway)
+  const call = client(Greeter).call('SayHello', {})
+  await until(() => watching.seen.length > 0, 'the watch')
+  await gateway.shutdown({ graceMs: 0 })
+  t.match(await call, { code: codes.UNAVAILABLE })
+  await until(() => watching.code !== undefined, 'the end of the watch')
+  t.same(watching.seen, ['SERVING', 'NOT_SERVING'])
+})
+
 t.test('a check that hangs does not hold back the news of a shutdown', async t => {
   const check = controlled()
   const arrived = arrivals()

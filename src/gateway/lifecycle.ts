@@ -74,12 +74,12 @@ export class Lifecycle {
   async stop (): Promise<void> {
     if (this.#state === 'stopped') return
     this.#state = 'draining'
+    const patience = new Promise<boolean>(resolve => { this.#giveUp = () => resolve(false) })
     this.#health.set('draining')
     // Those who watch get to know before the connections do.
     if (this.builtInCalls.size > 0) await setImmediate()
     this.builtInCalls.shutDown()
     const over = Promise.all([this.#server?.close(), this.openCalls.idle().then(() => this.closings.idle())]).then(() => true)
-    const patience = new Promise<boolean>(resolve => { this.#giveUp = () => resolve(false) })
     if (!await Promise.race([over, patience])) {
       if (this.openCalls.size > 0) this.#log().warn({ calls: this.openCalls.size }, 'Calls outlasted the grace time of the shutdown and are ended')
       this.openCalls.shutDown()
