@@ -1,6 +1,6 @@
 /** The gateway: services, the gRPC server that serves them, and what the HTTP routes need, with one lifecycle. */
 import type { ServerInterceptor } from '@grpc/grpc-js'
-import Fastify, { type FastifyInstance, type FastifyListenOptions, type FastifyServerOptions } from 'fastify'
+import type { FastifyInstance, FastifyListenOptions } from 'fastify'
 import { headerMapper } from '../call/headers.ts'
 import { guardedInterceptor } from '../call/interceptors.ts'
 import { consoleLogger, type Logger } from '../call/logger.ts'
@@ -8,7 +8,6 @@ import { collectRegistrations } from '../call/registration.ts'
 import { bindServices, type ServedService } from '../call/served-service.ts'
 import { configurationErrors } from '../errors.ts'
 import { bindBuiltIn } from '../grpc/built-in.ts'
-import { tlsCredentials } from '../grpc/credentials.ts'
 import { healthService } from '../grpc/health.ts'
 import { GrpcServer } from '../grpc/server.ts'
 import { Health, type GatewayHealth } from '../health/health.ts'
@@ -26,6 +25,8 @@ import { registerWebSockets } from '../rest/websocket/socket.ts'
 import { serviceDescriber } from '../schema/from-definition.ts'
 import { loadRoots } from '../schema/load.ts'
 import type { MethodKind } from '../schema/service.ts'
+import { Certificates } from '../tls/certificates.ts'
+import { makeApp, type AppOptions } from './app.ts'
 import { Lifecycle } from './lifecycle.ts'
 
 /** One way to call an RPC over HTTP. */
@@ -52,11 +53,9 @@ export interface ShutdownOptions {
   graceMs?: number | undefined
 }
 
-export interface ListenOptions extends FastifyListenOptions {
+export interface ListenOptions extends FastifyListenOptions, AppOptions {
   /** Goes before the path of the gateway: `/api/v1`. Default none. */
   basePath?: string | undefined
-  /** Options of the Fastify app that is made, such as `logger` and `https`. */
-  fastify?: FastifyServerOptions & { https?: object } | undefined
   /** Serve WebSockets on the routes too. It needs the package @fastify/websocket. Default false. */
   webSocket?: boolean | undefined
 }
@@ -81,6 +80,8 @@ export class GrpcGateway implements Mountable {
   readonly #interceptors: readonly ServerInterceptor[]
   readonly #health: Health
   readonly #admissions: Admissions
+  /** Of the gRPC server, and of the HTTP server when it is to have the same. */
+  readonly #certificates: Certificates | undefined
   readonly #lifecycle: Lifecycle
   /** The routes on each app, which is known by its HTTP server. */
   readonly #mounted = new Map<object, ReadonlyArray<Pick<MountedRoute, 'template' | 'method'>>>()
@@ -93,13 +94,13 @@ export class GrpcGateway implements Mountable {
   /** @throws an error with a code `FGG_ERR_…` that names the option, service or file which is wrong */
   constructor (options: GatewayOptions) {
     this.#options = checkOptions(options)
-    const { path, httpMethods, interceptors, limits, errors = {}, headers, streams, tls, serverCredentials } = this.#options
+    const { path, httpMethods, interceptors, limits, errors = {}, headers, streams, tls } = this.#options
     const checks = healthChecks(options.health)
     this.#log = options.logger ?? consoleLogger
     this.#health = new Health(checks, () => this.#log, (errors.expose ?? 'none') !== 'none')
     this.#lifecycle = new Lifecycle(() => this.#grpcServer(), this.#health.states, () => this.#log)
     this.#admissions = new Admissions(this.#options)
-    this.#options.serverCredentials = tls === undefined ? serverCredentials : tlsCredentials(tls)
+    this.#certificates = tls === undefined ? undefined : new Certificates(tls, () => this.#log)
     const { services, types, statusDetails, errorStatus } = bindServices(collectRegistrations(options.services), {
       describe: serviceDescriber(options.protos, options.includeDirs),
       typeRoots: options.types === undefined ? [] : loadRoots(options.types, { includeDirs: options.includeDirs }),
@@ -187,7 +188,7 @@ export class GrpcGateway implements Mountable {
     const { host, port, serverCredentials, channelOptions, limits } = this.#options
     return new GrpcServer({
       address: hostPort(host, port),
-      credentials: serverCredentials,
+      credentials: this.#certificates ?? serverCredentials,
       channelOptions: { 'grpc.max_receive_message_length': limits.messageBytes, ...channelOptions },
       interceptors: this.#interceptors,
       services: [...this.#services, ...this.#builtIn],
@@ -213,9 +214,9 @@ export class GrpcGateway implements Mountable {
    * @example
    * await gateway.listen({ port: 8000 })
    */
-  async listen ({ basePath, fastify, webSocket = false, ...listen }: ListenOptions = {}): Promise<FastifyInstance> {
+  async listen ({ basePath, fastify, tls, webSocket = false, ...listen }: ListenOptions = {}): Promise<FastifyInstance> {
     if (this.#app !== undefined) throw new configurationErrors.FGG_ERR_STATE('This gateway listens already. Shut it down first')
-    const app = Fastify({ logger: { level: 'warn' }, ...appErrors(this[kHttpGateway]), ...fastify })
+    const app = makeApp({ fastify: { ...appErrors(this[kHttpGateway]), ...fastify }, tls }, this.#certificates, () => this.#log)
     if (webSocket) registerWebSockets(app, this.#options.limits.messageBytes)
     registerGrpcHttpRoutes(app, [this], { basePath })
     this.#app = app

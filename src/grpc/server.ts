@@ -11,6 +11,8 @@ import type { Logger } from '../call/logger.ts'
 import type { ServedMethod, ServedService } from '../call/served-service.ts'
 import { configurationErrors } from '../errors.ts'
 import { methodKind } from '../schema/service.ts'
+import { Certificates } from '../tls/certificates.ts'
+import { TlsCredentials } from './credentials.ts'
 import { GrpcExchange } from './grpc-exchange.ts'
 import { halfCloseAfterCancel } from './half-close.ts'
 import { limitsTime, timeoutInterceptor } from './timeout.ts'
@@ -19,7 +21,8 @@ import { interceptUnknownMethods, unknownMethodStatus } from './unknown-methods.
 export interface GrpcServerOptions {
   /** Host and port; port 0 for any free one. */
   readonly address: string
-  readonly credentials: ServerCredentials | undefined
+  /** Credentials, or the certificates to make them of; undefined for clear text. */
+  readonly credentials: ServerCredentials | Certificates | undefined
   /** grpc-js's channel arguments. */
   readonly channelOptions: ChannelOptions
   readonly interceptors: readonly ServerInterceptor[]
@@ -38,6 +41,7 @@ export class GrpcServer {
   readonly #options: GrpcServerOptions
   readonly #methods: ReadonlyMap<string, InterceptedMethod>
   readonly #interceptors: readonly ServerInterceptor[]
+  #tls: TlsCredentials | undefined
 
   constructor (options: GrpcServerOptions) {
     this.#options = options
@@ -84,10 +88,11 @@ export class GrpcServer {
    */
   bind (): Promise<number> {
     const { address, credentials } = this.#options
+    const tls = this.#tls = credentials instanceof Certificates ? new TlsCredentials(credentials) : undefined
     return new Promise((resolve, reject) => {
-      this.#server.bindAsync(address, credentials ?? ServerCredentials.createInsecure(), (error, bound) => {
+      this.#server.bindAsync(address, tls ?? credentials as ServerCredentials | undefined ?? ServerCredentials.createInsecure(), (error, bound) => {
         if (error === null) return resolve(bound)
-        this.#server.forceShutdown()
+        this.destroy()
         reject(new configurationErrors.FGG_ERR_LISTEN(address, listenProblem(error)))
       })
     })
@@ -95,11 +100,13 @@ export class GrpcServer {
 
   /** Takes no more connections and calls; resolves when the open ones are over. */
   close (): Promise<void> {
+    this.#tls?.release()
     return new Promise(resolve => this.#server.tryShutdown(() => resolve()))
   }
 
   /** Ends what is still open. */
   destroy (): void {
+    this.#tls?.release()
     this.#server.forceShutdown()
   }
 }

@@ -6,12 +6,12 @@ import type { HeaderOptions } from '../call/headers.ts'
 import type { Logger } from '../call/logger.ts'
 import type { ServiceSource } from '../call/registration.ts'
 import { configurationErrors } from '../errors.ts'
-import type { TlsOptions } from '../grpc/credentials.ts'
 import type { JsonOptions } from '../json/options.ts'
 import type { ErrorBodyOptions } from '../rest/error-body.ts'
 import type { StreamOptions, StreamSettings } from '../rest/gateway.ts'
 import type { ProtoSource } from '../schema/load.ts'
-import { checkSource, isBoolean, isObject, isString, oneOf, unknownMember } from './checks.ts'
+import type { TlsOptions } from '../tls/options.ts'
+import { checkSource, isBoolean, isObject, isString, oneOf } from './checks.ts'
 import { checkHealth, checkProbes, type HealthOptions } from './health.ts'
 import { checkLimits, limitsWithDefaults, type LimitOptions, type Limits } from './limits.ts'
 import { checkMethods, type MethodSettings } from './methods.ts'
@@ -74,7 +74,7 @@ const CHECKS: Readonly<Record<keyof GatewayOptions, Check>> = {
   httpMethods: (value: unknown) => Array.isArray(value) && value.every(method => HTTP_METHODS.includes(method)) ? undefined : `must be a list of ${HTTP_METHODS.join(', ')}`,
   isSecure: isBoolean,
   serverCredentials: (value: unknown) => value instanceof ServerCredentials ? undefined : 'must be made by ServerCredentials of the same @grpc/grpc-js as this package uses. See `npm ls @grpc/grpc-js`',
-  tls: (value: Record<string, unknown>) => isObject(value) ?? unknownMember(value, ['key', 'cert', 'ca', 'requireClientCert']),
+  tls: isObject,
   interceptors: (value: unknown) => Array.isArray(value) && value.every(item => typeof item === 'function') ? undefined : 'must be a list of functions',
   channelOptions: isObject,
   protos: checkSource,

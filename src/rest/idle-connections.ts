@@ -28,7 +28,7 @@ export class IdleConnections {
 
   constructor (server: FastifyInstance['server']) {
     this.#server = server
-    if (server.closeIdleConnections === undefined) this.#watch()
+    if ('updateSettings' in server) this.#watch()
   }
 
   /** Closes connections when they are idle, now and later. */
