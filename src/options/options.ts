@@ -34,7 +34,7 @@ export interface GatewayOptions extends HealthOptions {
   isSecure?: boolean | undefined
   /** grpc-js credentials for the gRPC server. */
   serverCredentials?: ServerCredentials | undefined
-  /** TLS of the gRPC server from PEM files, in place of `serverCredentials`. */
+  /** TLS of the gRPC server from PEM files, in place of `serverCredentials`; `listen({ tls: true })` uses it for HTTP too. */
   tls?: TlsOptions | undefined
   /** grpc-js server interceptors. They run for every protocol; the first is the nearest to the client. */
   interceptors?: readonly ServerInterceptor[] | undefined
