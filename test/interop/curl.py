@@ -14,6 +14,8 @@ from servers import ServerTest
 JSON = ['-H', 'content-type: application/json']
 NDJSON = ['-H', 'content-type: application/x-ndjson']
 LONGEST_CALL_SECONDS = '20'
+# What curl ends with.
+TLS_FAILED = 35
 
 
 class Response:
@@ -141,6 +143,15 @@ class UnaryOverTls(Unary):
         for option, version in ('--http2', 'HTTP/2'), ('--http1.1', 'HTTP/1.1'):
             with self.subTest(version):
                 self.assertEqual(self.post(self.ECHO, {}, option).version, version)
+
+    def test_oldest_version_of_tls(self):
+        # Low enough for curl to try.
+        any_cipher = ['--ciphers', 'DEFAULT@SECLEVEL=0']
+        for port, url in ('HTTP', self.url), ('gRPC', f'https://{self.address}'):
+            for version, status in ('1.1', TLS_FAILED), ('1.2', 0):
+                with self.subTest(port, version=version):
+                    command = ['curl', '-sS', '--noproxy', '*', *self.options, *any_cipher, '--tlsv1.0', '--tls-max', version, '--http2', url]
+                    self.assertEqual(run(*command).returncode, status)
 
 
 class Errors(CurlTest):

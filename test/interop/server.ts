@@ -1,13 +1,10 @@
 /** Serves interop.proto, for clients of other implementations; with `TLS` in the environment, over TLS and HTTP/2. */
-import { readFileSync } from 'node:fs'
 import { Metadata } from '@grpc/grpc-js'
-import Fastify, { type FastifyInstance } from 'fastify'
 import {
   GrpcError,
   GrpcGateway,
   implement,
   loadProto,
-  registerGrpcHttpRoutes,
   status,
   type BidiStreamingMethod,
   type CallContext,
@@ -185,24 +182,17 @@ const service = implement(Interop, {
   }
 })
 
-async function serve (): Promise<[GrpcGateway, FastifyInstance]> {
-  const gateway = new GrpcGateway({ services: [service], port: grpcPort })
-  return [gateway, await gateway.listen({ port: httpPort })]
-}
-
-/** gRPC over TLS, and both versions of HTTP over TLS. */
-async function serveOverTls (folder: string): Promise<[GrpcGateway, FastifyInstance]> {
-  const { serverKey, serverCert } = await makeCertificates(folder)
-  const gateway = new GrpcGateway({ services: [service], port: grpcPort, tls: { key: serverKey, cert: serverCert } })
-  const app = Fastify({ http2: true, https: { allowHTTP1: true, key: readFileSync(serverKey), cert: readFileSync(serverCert) } }) as unknown as FastifyInstance
-  registerGrpcHttpRoutes(app, [gateway])
-  await gateway.startup()
-  await app.listen({ port: httpPort })
-  return [gateway, app]
-}
-
 const { TLS, CERTIFICATES } = process.env
-const [gateway, app] = TLS === undefined ? await serve() : await serveOverTls(CERTIFICATES!)
+const gateway = await makeGateway()
+// Over TLS, clients choose the version of HTTP.
+const app = await gateway.listen({ port: httpPort, ...(TLS === undefined ? {} : { tls: true, fastify: { http2: true } }) })
 closeOnSignal(app)
 console.log(`gRPC ${gateway.address}`)
 console.log(`HTTP ${TLS === undefined ? urlOf(app) : urlOf(app).replace('http:', 'https:')}`)
+
+async function makeGateway (): Promise<GrpcGateway> {
+  const options = { services: [service], port: grpcPort }
+  if (TLS === undefined) return new GrpcGateway(options)
+  const { serverKey, serverCert } = await makeCertificates(CERTIFICATES!)
+  return new GrpcGateway({ ...options, tls: { key: serverKey, cert: serverCert } })
+}
