@@ -135,7 +135,7 @@ function mount (app: FastifyInstance, gateway: HttpGateway, basePath: string, cl
       }
       const routes = mounted.filter(({ template }) => template.startsWith(`${scope.prefix}/`))
       const [whole, streamed] = [routes.filter(({ method }) => !method.requestStream), routes.filter(({ method }) => method.requestStream)]
-      collectBodies(scope, gateway.bodyLimit)
+      collectBodies(scope, gateway)
       registerRoutes(scope, whole)
       await scope.register(async scope => {
         passBodies(scope, gateway.closings)

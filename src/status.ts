@@ -41,6 +41,7 @@ const CODE_OF_HTTP: ReadonlyMap<number, status> = new Map([
   [416, status.OUT_OF_RANGE],
   [422, status.INVALID_ARGUMENT],
   [429, status.RESOURCE_EXHAUSTED],
+  [431, status.RESOURCE_EXHAUSTED],
   [499, status.CANCELLED],
   [501, status.UNIMPLEMENTED],
   [503, status.UNAVAILABLE],

@@ -1,5 +1,4 @@
 /** How many calls may run at once, who waits, who is refused, and that every ending gives its place back. */
-import { once } from 'node:events'
 import websocket from '@fastify/websocket'
 import { Metadata, ServerInterceptingCall, ServerListenerBuilder, status as codes, type ServerInterceptor } from '@grpc/grpc-js'
 import Fastify from 'fastify'
@@ -61,7 +60,7 @@ const ways: Record<'gRPC' | 'HTTP' | 'WebSocket', Way> = {
     signal?.addEventListener('abort', () => socket.terminate())
     socket.on('open', () => socket.send('{}'))
     socket.on('error', () => {})
-    const [code, reason] = await once(socket, 'close')
+    const [code, reason] = await new Promise<[number, Buffer]>(resolve => socket.on('close', (...close) => resolve(close)))
     return { code: code === 1000 ? codes.OK : code >= 4000 ? code - 4000 : codes.CANCELLED, details: String(reason) }
   }
 }

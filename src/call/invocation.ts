@@ -7,9 +7,11 @@ import { GrpcError } from '../errors.ts'
 import type { Method } from '../schema/service.ts'
 import { status } from '../status.ts'
 import type { Admission, LimitedCall } from './admission.ts'
+import { requestTooSlow, responseNotTaken, streamIdle, streamTooLong, type CallTimes } from './call-times.ts'
 import { CallContext, type Exchange } from './context.ts'
 import { statusText, type ErrorStatuses } from './error-status.ts'
 import type { OpenCall, OpenCalls } from './open-calls.ts'
+import type { Timed } from './timed-list.ts'
 
 /** A status as `sendStatus` of a call takes it. */
 export type Status = Parameters<ServerInterceptingCallInterface['sendStatus']>[0]
@@ -44,27 +46,37 @@ export interface BoundMethod {
   /** Whether the gateway itself offers the service: health, for one. What limits calls is for the services of users. */
   readonly builtIn: boolean
   readonly admission: Admission
+  readonly times: CallTimes
+  /** Whether requests or responses are a stream. */
+  readonly isStream: boolean
 }
 
-const OPEN = 0
+/** The call has not been let in yet. */
+const WAITING = 0
+/** The one request message has not come yet. */
+const READING = 1
+const HANDLED = 2
 /** The handler has answered; the answer is on its way. */
-const ANSWERED = 1
-const OVER = 2
+const ANSWERED = 3
+const OVER = 4
 
 export class Invocation implements CallListener, LimitedCall, OpenCall {
-  previousCall: OpenCall | undefined = undefined
-  nextCall: OpenCall | undefined = undefined
+  previous: Timed | undefined = undefined
+  next: Timed | undefined = undefined
   isListed = false
   passed = 0
   isWaiting = false
   readonly context: CallContext
   readonly call: ServerInterceptingCallInterface
   readonly #bound: BoundMethod
-  #state = OPEN
+  #state = WAITING
+  /** When it was let in, by the clock of the open calls. */
+  #begunAt = 0
+  /** When there was progress. */
+  #activeAt = 0
   #sink: RequestSink | undefined
   #whenOver: Array<() => void> | undefined
   #request: unknown
-  #hasBegun = false
   #early: Array<() => void> | undefined
 
   constructor (bound: BoundMethod, call: ServerInterceptingCallInterface, exchange: Exchange, receiveMetadata: () => Metadata = () => new Metadata()) {
@@ -79,7 +91,7 @@ export class Invocation implements CallListener, LimitedCall, OpenCall {
 
   /** Whether an answer can still be given. */
   get isOpen (): boolean {
-    return this.#state === OPEN
+    return this.#state <= HANDLED
   }
 
   /** Whether the call is over, and nobody waits to hear of that. */
@@ -128,7 +140,8 @@ export class Invocation implements CallListener, LimitedCall, OpenCall {
   }
 
   #begin (): void {
-    this.#hasBegun = true
+    this.#state = READING
+    this.#begunAt = this.#activeAt = this.#bound.openCalls.now
     const early = this.#early
     this.#early = undefined
     if (this.#bound.requestStream || this.#request !== undefined) this.#handle()
@@ -143,6 +156,7 @@ export class Invocation implements CallListener, LimitedCall, OpenCall {
   }
 
   #handle (): void {
+    this.#state = HANDLED
     const request = this.#request
     this.#request = undefined
     try {
@@ -153,9 +167,10 @@ export class Invocation implements CallListener, LimitedCall, OpenCall {
   }
 
   onReceiveMessage (message: unknown): void {
-    if (!this.#hasBegun) {
+    if (this.#state === WAITING) {
       this.#keep(() => this.onReceiveMessage(message))
     } else if (this.#bound.requestStream) {
+      this.#activeAt = this.#bound.openCalls.now
       this.#sink?.onMessage(message)
     } else if (this.#request !== undefined) {
       this.#end({ code: status.UNIMPLEMENTED, details: `Received a second request message for ${this.method.path}, which takes one` })
@@ -166,7 +181,7 @@ export class Invocation implements CallListener, LimitedCall, OpenCall {
   }
 
   onReceiveHalfClose (): void {
-    if (!this.#hasBegun) {
+    if (this.#state === WAITING) {
       this.#keep(() => this.onReceiveHalfClose())
     } else if (this.#bound.requestStream) {
       this.#sink?.onEnd()
@@ -179,7 +194,7 @@ export class Invocation implements CallListener, LimitedCall, OpenCall {
 
   /** As in grpc-js, this comes at the end of every call, answered or not. */
   onCancel (): void {
-    const givenUp = this.#state === OPEN
+    const givenUp = this.isOpen
     this.#leave()
     if (givenUp) this.context.cancel(this.#reasonOfCancellation())
     this.#tellOver()
@@ -191,6 +206,7 @@ export class Invocation implements CallListener, LimitedCall, OpenCall {
     if (this.#failsByCode(trailers)) return
     this.#check(message)
     this.#state = ANSWERED
+    this.#activeAt = this.#bound.openCalls.now
     this.call.sendMessage(message, () => this.#sendStatus({ code: status.OK, details: this.context.details ?? 'OK', metadata: this.#trailers(trailers) }))
   }
 
@@ -198,6 +214,7 @@ export class Invocation implements CallListener, LimitedCall, OpenCall {
   send (message: unknown, done: () => void): void {
     if (!this.isOpen) return
     this.#check(message)
+    this.#activeAt = this.#bound.openCalls.now
     this.call.sendMessage(message, done)
   }
 
@@ -232,8 +249,28 @@ export class Invocation implements CallListener, LimitedCall, OpenCall {
 
   /** Ends the call because the gateway shuts down. */
   shutDown (): void {
+    this.#giveUp(new GrpcError(status.UNAVAILABLE, 'The server is shutting down'))
+  }
+
+  isOverdue (now: number): boolean {
+    const { times, openCalls: { lookMs } } = this.#bound
+    // The clock may be behind by the time between two looks.
+    const [idleSince, begunAt] = [this.#activeAt + lookMs, this.#begunAt + lookMs]
+    if (this.#state === READING) return now - begunAt >= times.requestMs
+    if (this.#state === HANDLED) return this.#bound.isStream && (now - idleSince >= times.idleMs || now - begunAt >= times.lifeMs)
+    return this.#state === ANSWERED && now - idleSince >= times.idleMs
+  }
+
+  expire (now: number): void {
+    const { times } = this.#bound
+    if (this.#state === READING) return this.#giveUp(requestTooSlow(times))
+    if (this.#state === HANDLED) return this.#giveUp(now - this.#begunAt >= times.lifeMs ? streamTooLong(times) : streamIdle(times))
+    const { code, details } = responseNotTaken(times)
+    this.#sendStatus({ code, details })
+  }
+
+  #giveUp (reason: GrpcError): void {
     if (!this.isOpen) return
-    const reason = new GrpcError(status.UNAVAILABLE, 'The server is shutting down')
     this.context.cancel(reason)
     this.fail(reason)
     this.#tellOver()
@@ -260,6 +297,7 @@ export class Invocation implements CallListener, LimitedCall, OpenCall {
   }
 
   #sendStatus (ending: Status): void {
+    if (this.#state === OVER) return
     this.#leave()
     const details = ending.details === 'OK' ? 'OK' : statusText(String(ending.details))
     this.call.sendStatus(details === ending.details ? ending : { ...ending, details })

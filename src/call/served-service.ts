@@ -8,6 +8,7 @@ import { methodNames, serviceNameOf } from '../schema/from-definition.ts'
 import type { Method, Service } from '../schema/service.ts'
 import { status } from '../status.ts'
 import type { Admission } from './admission.ts'
+import type { CallTimes } from './call-times.ts'
 import { errorStatuses, type ErrorPolicy, type ErrorStatuses } from './error-status.ts'
 import { grpcJsHandler, type GrpcJsMethod } from './grpc-js-handlers.ts'
 import type { BoundMethod, MethodHandler } from './invocation.ts'
@@ -36,6 +37,7 @@ export interface BindingOptions {
   readonly builtIn: boolean
   /** What limits the calls of a method. */
   readonly admissionOf: (method: Method) => Admission
+  readonly timesOf: (method: Method) => CallTimes
 }
 
 export interface ServedServices {
@@ -71,7 +73,7 @@ export function bindServices (registrations: readonly Registration[], options: B
 function bindService (
   { definition, implementation, style, owner }: Registration,
   service: Service,
-  { errors, openCalls, builtIn, admissionOf }: BindingOptions,
+  { errors, openCalls, builtIn, admissionOf, timesOf }: BindingOptions,
   errorStatus: ErrorStatuses
 ): ServedService {
   const models = new Map(service.methods.map(method => [method.path, method]))
@@ -90,7 +92,9 @@ function bindService (
       keepCode: errors.keepCode === true,
       openCalls,
       builtIn,
-      admission: admissionOf(model)
+      admission: admissionOf(model),
+      times: timesOf(model),
+      isStream: model.kind !== 'unary'
     }
   })
   return { service, owner, methods }

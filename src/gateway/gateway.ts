@@ -13,12 +13,13 @@ import { GrpcServer } from '../grpc/server.ts'
 import { Health, type GatewayHealth } from '../health/health.ts'
 import { JsonCodecs } from '../json/codec.ts'
 import { checkHealthServices, healthChecks, probePaths } from '../options/health.ts'
-import { Admissions } from '../options/limits.ts'
+import { Admissions, callTimes, lookMs } from '../options/limits.ts'
 import { checkMethodNames, settingsOf } from '../options/methods.ts'
 import { checkOptions, type CheckedOptions, type GatewayOptions } from '../options/options.ts'
 import { registerGrpcHttpRoutes } from '../plugin.ts'
 import { appErrors } from '../rest/app-errors.ts'
 import { errorWriter } from '../rest/error-body.ts'
+import { LateBodies } from '../rest/late-bodies.ts'
 import { kHttpGateway, type HttpGateway, type Mountable } from '../rest/gateway.ts'
 import { conventionRoutes, type MountedRoute } from '../rest/routes.ts'
 import { registerWebSockets } from '../rest/websocket/socket.ts'
@@ -98,7 +99,7 @@ export class GrpcGateway implements Mountable {
     const checks = healthChecks(options.health)
     this.#log = options.logger ?? consoleLogger
     this.#health = new Health(checks, () => this.#log, (errors.expose ?? 'none') !== 'none')
-    this.#lifecycle = new Lifecycle(() => this.#grpcServer(), this.#health.states, () => this.#log)
+    this.#lifecycle = new Lifecycle(() => this.#grpcServer(), this.#health.states, () => this.#log, lookMs(this.#options))
     this.#admissions = new Admissions(this.#options)
     this.#certificates = tls === undefined ? undefined : new Certificates(tls, () => this.#log)
     const { services, types, statusDetails, errorStatus } = bindServices(collectRegistrations(options.services), {
@@ -107,7 +108,8 @@ export class GrpcGateway implements Mountable {
       errors,
       openCalls: this.#lifecycle.openCalls,
       builtIn: false,
-      admissionOf: method => this.#admissions.of(method)
+      admissionOf: method => this.#admissions.of(method),
+      timesOf: method => callTimes(this.#options, method)
     })
     this.#services = services
     this.#builtIn = bindBuiltIn(options.health === false ? [] : [healthService(this.#health)], services, { errors, openCalls: this.#lifecycle.builtInCalls })
@@ -129,6 +131,7 @@ export class GrpcGateway implements Mountable {
       health: this.#health,
       probes: probePaths(options.probes),
       bodyLimit: limits.messageBytes,
+      lateBodies: new LateBodies(limits.requestMs, lookMs(this.#options)),
       jsonOptions: method => settingsOf(this.#options, method, 'json'),
       timeoutPolicy: method => settingsOf(this.#options, method, 'timeout'),
       acceptsCalls: () => this.#lifecycle.acceptsCalls,

@@ -16,7 +16,7 @@ export type State = 'idle' | 'serving' | 'draining' | 'stopped'
 const FLUSH_MS = 500
 
 export class Lifecycle {
-  readonly openCalls = new OpenCalls()
+  readonly openCalls: OpenCalls
   /** Of built-in services: no shutdown waits for them. */
   readonly builtInCalls = new OpenCalls()
   readonly closings = new ClosingConnections()
@@ -31,7 +31,8 @@ export class Lifecycle {
   /** Ends the wait of a stop that is under way. */
   #giveUp: (() => void) | undefined
 
-  constructor (makeServer: () => GrpcServer, health: HealthStates, log: () => Logger) {
+  constructor (makeServer: () => GrpcServer, health: HealthStates, log: () => Logger, lookMs: number) {
+    this.openCalls = new OpenCalls(lookMs)
     this.#makeServer = makeServer
     this.#health = health
     this.#log = log

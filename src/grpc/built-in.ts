@@ -1,5 +1,6 @@
 /** Services that the gateway itself offers, over gRPC only: they have no HTTP routes. */
 import { Admission } from '../call/admission.ts'
+import { UNLIMITED } from '../call/call-times.ts'
 import { collectRegistrations, type ImplementedService } from '../call/registration.ts'
 import { bindServices, type BindingOptions, type ServedService } from '../call/served-service.ts'
 import { serviceDescriber, serviceNameOf } from '../schema/from-definition.ts'
@@ -15,5 +16,5 @@ const unlimited = new Admission([])
 export function bindBuiltIn (services: readonly ImplementedService[], own: readonly ServedService[], { errors, openCalls }: Pick<BindingOptions, 'errors' | 'openCalls'>): readonly ServedService[] {
   const taken = new Set(own.map(({ service }) => service.fullName))
   const registrations = collectRegistrations(services).filter(({ definition }) => !taken.has(serviceNameOf(definition)))
-  return bindServices(registrations, { describe: serviceDescriber(), typeRoots: [], errors, openCalls, builtIn: true, admissionOf: () => unlimited }).services
+  return bindServices(registrations, { describe: serviceDescriber(), typeRoots: [], errors, openCalls, builtIn: true, admissionOf: () => unlimited, timesOf: () => UNLIMITED }).services
 }

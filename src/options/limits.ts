@@ -1,5 +1,6 @@
 /** What a client may ask of a gateway: sizes, numbers and times. */
 import { Admission, CallLimit } from '../call/admission.ts'
+import type { CallTimes } from '../call/call-times.ts'
 import { LONGEST_TIMER } from '../call/deadline.ts'
 import type { Method } from '../schema/service.ts'
 import { isWhole, oneOf } from './checks.ts'
@@ -17,6 +18,14 @@ export interface CallLimits {
    * RESOURCE_EXHAUSTED at once: 429 over HTTP. Default 0.
    */
   queuedCalls?: number | undefined
+  /**
+   * How long a stream may be without a message either way, in milliseconds; then its call ends with DEADLINE_EXCEEDED.
+   * Heartbeats, and bytes that make no whole message, do not count. A client has as long to take the response of a
+   * unary call. 0 for no limit. Default 300,000: 5 minutes.
+   */
+  streamIdleMs?: number | undefined
+  /** How long a stream may be open, in milliseconds; then its call ends with DEADLINE_EXCEEDED. 0 for no limit. Default 86,400,000: a day. */
+  streamLifeMs?: number | undefined
 }
 
 export interface LimitOptions extends CallLimits {
@@ -28,6 +37,11 @@ export interface LimitOptions extends CallLimits {
    * it. Default 1,000.
    */
   retryAfterMs?: number | undefined
+  /**
+   * How long a request with one message may take to arrive, in milliseconds: then its call ends with
+   * DEADLINE_EXCEEDED, 408 over HTTP. 0 for no limit. Default 30,000.
+   */
+  requestMs?: number | undefined
 }
 
 /** Limits with their defaults. */
@@ -37,10 +51,13 @@ export const DEFAULT_LIMITS: Limits = {
   messageBytes: 4 * 1024 * 1024,
   concurrentCalls: 10_000,
   queuedCalls: 0,
-  retryAfterMs: 1000
+  retryAfterMs: 1000,
+  requestMs: 30_000,
+  streamIdleMs: 300_000,
+  streamLifeMs: 86_400_000
 }
 
-const CALL_LIMITS: ReadonlyArray<keyof CallLimits> = ['concurrentCalls', 'queuedCalls']
+const CALL_LIMITS: ReadonlyArray<keyof CallLimits> = ['concurrentCalls', 'queuedCalls', 'streamIdleMs', 'streamLifeMs']
 
 export function checkLimits (value: Record<string, unknown>): string | undefined {
   return checkMembers(value, Object.keys(DEFAULT_LIMITS)) ?? checkQueue(limitsWithDefaults(value))
@@ -67,13 +84,45 @@ function checkQueue ({ concurrentCalls, queuedCalls = 0 }: CallLimits): string |
   return queuedCalls > 0 && (concurrentCalls ?? 0) === 0 ? 'is wrong: `queuedCalls` has no effect without `concurrentCalls`' : undefined
 }
 
-export function limitsWithDefaults (given: LimitOptions = {}): Limits {
-  return { ...DEFAULT_LIMITS, ...Object.fromEntries(Object.entries(given).filter(([, limit]) => limit !== undefined)) }
+export function limitsWithDefaults (limits: LimitOptions = {}): Limits {
+  return { ...DEFAULT_LIMITS, ...given(limits) }
+}
+
+function given (limits: LimitOptions = {}): Partial<Limits> {
+  return Object.fromEntries(Object.entries(limits).filter(([, limit]) => limit !== undefined))
 }
 
 interface Limited {
   readonly limits: Limits
   readonly methods?: Readonly<Record<string, { readonly limits?: CallLimits | undefined }>> | undefined
+}
+
+/** How often calls are looked at, at least and at most, in milliseconds. */
+const LEAST_LOOK_MS = 10
+const MOST_LOOK_MS = 1000
+/** How many looks there are within a limit. */
+const LOOKS = 10
+
+/** How often it is looked for calls that take too long, in milliseconds; 0 for never. */
+export function lookMs ({ limits, methods = {} }: Limited): number {
+  const all = [limits, ...Object.values(methods).map(({ limits }) => limits ?? {})] as LimitOptions[]
+  const times = all.flatMap(({ requestMs, streamIdleMs, streamLifeMs }) => [requestMs, streamIdleMs, streamLifeMs]).filter(ms => ms !== undefined && ms > 0) as number[]
+  return times.length === 0 ? 0 : Math.max(LEAST_LOOK_MS, Math.min(MOST_LOOK_MS, ...times.map(ms => Math.floor(ms / LOOKS))))
+}
+
+/** What holds for the calls of one method. */
+export function callTimes ({ limits, methods = {} }: Limited, { fullName }: Method): CallTimes {
+  const { requestMs, streamIdleMs, streamLifeMs } = limitsWithDefaults({ ...limits, ...given(methods[serviceOf(fullName)]?.limits), ...given(methods[fullName]?.limits) })
+  return { requestMs: orNever(requestMs), idleMs: orNever(streamIdleMs), lifeMs: orNever(streamLifeMs) }
+}
+
+function orNever (ms: number): number {
+  return ms === 0 ? Infinity : ms
+}
+
+/** The name by which settings for all methods of a service go. */
+function serviceOf (fullName: string): string {
+  return `${fullName.slice(0, fullName.lastIndexOf('.'))}.*`
 }
 
 /** The limits of all calls of a gateway: of itself, its services and its methods. */
@@ -96,7 +145,7 @@ export class Admissions {
   /** To be called once for each method. */
   of ({ fullName }: Method): Admission {
     const { methods = {} } = this.#options
-    const service = `${fullName.slice(0, fullName.lastIndexOf('.'))}.*`
+    const service = serviceOf(fullName)
     if (!this.#ofServices.has(service)) this.#ofServices.set(service, this.#limit(methods[service]?.limits))
     const limits = [this.#limit(methods[fullName]?.limits), this.#ofServices.get(service), this.#ofGateway]
     return new Admission(limits.filter(limit => limit !== undefined))

@@ -3,18 +3,24 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { ClosingConnections } from './closing-connections.ts'
 import { http2StreamOf } from './connection.ts'
 import { HttpStatusError } from './http-status-error.ts'
+import type { LateBodies } from './late-bodies.ts'
 import { endUnreadBody } from './unread-body.ts'
 
 /** Where a body comes from: the request, or what a `preParsing` hook has made of it. */
 type Payload = NodeJS.ReadableStream & { receivedEncodedLength?: number }
 
-/** @param limit the most bytes that a body may have */
-export function collectBodies (scope: FastifyInstance, limit: number): void {
+export interface BodyLimits {
+  /** The most bytes that a body may have. */
+  readonly bodyLimit: number
+  readonly lateBodies: LateBodies
+}
+
+export function collectBodies (scope: FastifyInstance, limits: BodyLimits): void {
   nameTypeOfHttp2(scope)
   scope.removeAllContentTypeParsers()
   // Fastify finds a type that is named sooner than `*`.
   for (const type of ['application/json', '*']) {
-    scope.addContentTypeParser(type, (request, payload, done) => collect(request, payload, limit, done))
+    scope.addContentTypeParser(type, (request, payload, done) => collect(request, payload, limits, done))
   }
 }
 
@@ -42,7 +48,7 @@ function nameTypeOfHttp2 (scope: FastifyInstance): void {
   })
 }
 
-function collect (request: FastifyRequest, payload: Payload, limit: number, done: (error: Error | null, body?: Buffer) => void): void {
+function collect (request: FastifyRequest, payload: Payload, { bodyLimit: limit, lateBodies }: BodyLimits, done: (error: Error | null, body?: Buffer) => void): void {
   const announced = request.headers['content-length']
   if (announced !== undefined && Number(announced) > limit) return done(tooLarge(limit))
   const chunks: Buffer[] = []
@@ -51,6 +57,7 @@ function collect (request: FastifyRequest, payload: Payload, limit: number, done
   payload.on('end', onEnd)
   payload.on('error', onError)
   payload.resume()
+  const hasCome = lateBodies.await(settle)
 
   function onData (data: Buffer | string): void {
     const chunk = typeof data === 'string' ? Buffer.from(data) : data
@@ -71,6 +78,7 @@ function collect (request: FastifyRequest, payload: Payload, limit: number, done
   }
 
   function settle (error: Error | null): void {
+    hasCome()
     payload.removeListener('data', onData)
     payload.removeListener('end', onEnd)
     payload.removeListener('error', onError)

@@ -10,6 +10,7 @@ import type { JsonOptions } from '../json/options.ts'
 import type { JsonCodecs } from '../json/codec.ts'
 import type { ClosingConnections } from './closing-connections.ts'
 import type { ErrorWriter } from './error-body.ts'
+import type { LateBodies } from './late-bodies.ts'
 
 /** How streams go over HTTP. */
 export interface StreamOptions {
@@ -50,6 +51,7 @@ export interface HttpGateway {
   readonly writeError: ErrorWriter
   /** The largest request body, in bytes. */
   readonly bodyLimit: number
+  readonly lateBodies: LateBodies
   readonly json: JsonCodecs
   readonly streams: StreamSettings
   readonly closings: ClosingConnections

@@ -5,10 +5,14 @@ import type { Status } from '../call/invocation.ts'
 import { codeOfHttpStatus, status } from '../status.ts'
 import type { HttpGateway } from './gateway.ts'
 import { requestIdOf, setRequestId } from './request-id.ts'
+import { endUnreadBody } from './unread-body.ts'
 
 export function sendError (gateway: HttpGateway, error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   if (reply.sent) return
   const { ending, http } = endingOf(gateway, error, request)
+  endUnreadBody(request, reply, gateway.closings)
+  // Fastify sets it when a body could not be read, over HTTP/2 too, which has no such header.
+  if (request.raw.httpVersionMajor >= 2) reply.removeHeader('connection')
   sendStatus(gateway, ending, request, reply, http)
 }
 
