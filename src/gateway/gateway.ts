@@ -9,6 +9,7 @@ import { bindServices, type ServedService } from '../call/served-service.ts'
 import { configurationErrors } from '../errors.ts'
 import { bindBuiltIn } from '../grpc/built-in.ts'
 import { healthService } from '../grpc/health.ts'
+import { Reflection } from '../grpc/reflection.ts'
 import { GrpcServer } from '../grpc/server.ts'
 import { Health, type GatewayHealth } from '../health/health.ts'
 import { JsonCodecs } from '../json/codec.ts'
@@ -102,9 +103,10 @@ export class GrpcGateway implements Mountable {
     this.#lifecycle = new Lifecycle(() => this.#grpcServer(), this.#health.states, () => this.#log, lookMs(this.#options))
     this.#admissions = new Admissions(this.#options)
     this.#certificates = tls === undefined ? undefined : new Certificates(tls, () => this.#log)
+    const typeRoots = options.types === undefined ? [] : loadRoots(options.types, { includeDirs: options.includeDirs })
     const { services, types, statusDetails, errorStatus } = bindServices(collectRegistrations(options.services), {
       describe: serviceDescriber(options.protos, options.includeDirs),
-      typeRoots: options.types === undefined ? [] : loadRoots(options.types, { includeDirs: options.includeDirs }),
+      typeRoots,
       errors,
       openCalls: this.#lifecycle.openCalls,
       builtIn: false,
@@ -112,7 +114,10 @@ export class GrpcGateway implements Mountable {
       timesOf: method => callTimes(this.#options, method)
     })
     this.#services = services
-    this.#builtIn = bindBuiltIn(options.health === false ? [] : [healthService(this.#health)], services, { errors, openCalls: this.#lifecycle.builtInCalls })
+    const reflection = options.reflection === true ? new Reflection() : undefined
+    const builtIn = [...options.health === false ? [] : [healthService(this.#health)], ...reflection?.services ?? []]
+    this.#builtIn = bindBuiltIn(builtIn, services, { errors, openCalls: this.#lifecycle.builtInCalls })
+    reflection?.describe([...services, ...this.#builtIn], typeRoots)
     this.#health.addServices([...services, ...this.#builtIn].map(({ service }) => service.fullName))
     checkHealthServices(checks, this.#health.services)
     checkMethodNames(options.methods ?? {}, [...services, ...this.#builtIn])

@@ -46,6 +46,12 @@ export interface GatewayOptions extends HealthOptions {
   includeDirs?: readonly string[] | undefined
   /** Message types that a `google.protobuf.Any`, or an error's details, may hold, beside those in the files of the services. */
   types?: ProtoSource | undefined
+  /**
+   * Serve gRPC server reflection, v1 and v1alpha, by which clients such as grpcurl learn what services there are and
+   * the types of their messages, with all that their .proto files say, comments included. Default false, because
+   * whoever reaches the gRPC port could read it.
+   */
+  reflection?: boolean | undefined
   json?: JsonOptions | undefined
   errors?: ErrorPolicy & ErrorBodyOptions | undefined
   headers?: HeaderOptions | undefined
@@ -80,6 +86,7 @@ const CHECKS: Readonly<Record<keyof GatewayOptions, Check>> = {
   protos: checkSource,
   types: checkSource,
   includeDirs: (value: unknown) => Array.isArray(value) && value.every(item => typeof item === 'string') ? undefined : 'must be a list of folders',
+  reflection: isBoolean,
   json: checkJson,
   errors: (value: Record<string, unknown>) => oneOf(value, { expose: ['none', 'message', 'stack'], format: ['problem', 'google.rpc', 'aip-193'], keepCode: [true, false], httpStatus: 'function' }),
   headers: (value: Record<string, unknown>) => oneOf(value, { incoming: 'function', outgoing: 'function' }),

@@ -9,6 +9,7 @@ import { gunzipSync } from 'node:zlib'
 import protobuf from 'protobufjs'
 import descriptor, { type IDescriptorProto, type IFieldDescriptorProto, type IFileDescriptorSet } from 'protobufjs/ext/descriptor.js'
 import { configurationErrors } from '../errors.ts'
+import { rememberSource } from './descriptors/sources.ts'
 import { bundledProto } from './proto-files.ts'
 
 /** The parts of descriptor.proto that are read here, by their proto names. */
@@ -30,6 +31,9 @@ interface FileDescriptor extends Described {
   source_code_info?: { location?: Array<{ path?: number[], leading_comments?: string, trailing_comments?: string }> }
 }
 
+/** The field `file` of `FileDescriptorSet` */
+const FILES_OF_SET = 1
+
 /** Field numbers of descriptor.proto, of which the paths of `SourceCodeInfo.Location` are made. */
 const FILE = { messages: 4, enums: 5, services: 6 } as const
 const MESSAGE = { fields: 2, messages: 3, enums: 4, oneofs: 8 } as const
@@ -50,10 +54,23 @@ export function rootFromDescriptorSet (bytes: Uint8Array, source: string, keepCa
     const root = fromDescriptor(set, keepCase)
     if (root.files.length === 0) throw new Error('it holds no files')
     for (const file of decodeFiles(set)) annotateFile(root, file)
+    rememberSource(root, { isExact: true, files: () => filesOf(set) })
     return root
   } catch (error) {
     throw new configurationErrors.FGG_ERR_PROTO_SYNTAX(`${source} is not a complete descriptor set: ${(error as Error).message}. Make it with \`buf build -o x.binpb\` or \`protoc --include_imports --include_source_info --descriptor_set_out=x.binpb\``)
   }
+}
+
+/** The serialized files of a set, as they are in it. */
+function filesOf (set: Uint8Array): Uint8Array[] {
+  const files: Uint8Array[] = []
+  const reader = protobuf.Reader.create(set)
+  while (reader.pos < reader.len) {
+    const tag = reader.uint32()
+    if (tag >>> 3 === FILES_OF_SET) files.push(reader.bytes())
+    else reader.skipType(tag & 7)
+  }
+  return files
 }
 
 /** Reflection with the same names as that of the .proto files. */
@@ -80,7 +97,8 @@ export function nameFields ({ field = [], extension = [], oneofDecl = [], nested
   for (const oneof of oneofDecl) oneof.name = inCase(oneof.name!)
   for (const each of [...field, ...extension]) {
     each.jsonName = groupName(each) ?? inCase(each.name!)
-    if (each.proto3Optional === true) oneofDecl[each.oneofIndex!]!.name = `_${each.jsonName}`
+    // An extension is in no oneof.
+    if (each.proto3Optional === true && !extension.includes(each)) oneofDecl[each.oneofIndex!]!.name = `_${each.jsonName}`
   }
   for (const nested of nestedType) nameFields(nested, inCase)
 }

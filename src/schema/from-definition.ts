@@ -5,6 +5,8 @@ import descriptor, { type IDescriptorProto, type IFileDescriptorProto } from 'pr
 import { configurationErrors } from '../errors.ts'
 import type { LoadedMethodDefinition } from './definition.ts'
 import { nameFields } from './descriptor-set.ts'
+import { filesFromProtoLoader } from './descriptors/from-proto-loader.ts'
+import { rememberSource, type DescriptorSource } from './descriptors/sources.ts'
 import { loadedService, loadServices, type ProtoSource } from './load.ts'
 import { typedOptions } from './options.ts'
 import { serviceFrom, type Options, type Service } from './service.ts'
@@ -56,8 +58,25 @@ function rebuiltService (definition: ServiceDefinition, fullName: string): Servi
   const files = [...methods.values()][0]?.requestType?.fileDescriptorProtos
   if (files === undefined) return undefined
   const root = protobuf.Root.fromDescriptor({ file: files.map(decodeFile) })
+  rememberSource(root, protoLoaderSource(files, methods.values()))
   const reflection = root.lookupService(fullName)
   return serviceFrom(reflection, name => typedOptions(reflection, [methods.get(name)?.options ?? {}]))
+}
+
+interface ProtoLoaderSource extends DescriptorSource {
+  /** By the paths of methods. */
+  readonly methodOptions: Map<string, Options>
+}
+
+/** One for all definitions that were loaded together. Their services have different options. */
+const protoLoaderSources = new WeakMap<readonly Uint8Array[], ProtoLoaderSource>()
+
+function protoLoaderSource (files: readonly Uint8Array[], methods: Iterable<ProtoLoaderMethod>): DescriptorSource {
+  const methodOptions = protoLoaderSources.get(files)?.methodOptions ?? new Map<string, Options>()
+  const source = protoLoaderSources.get(files) ?? { isExact: false, methodOptions, files: () => filesFromProtoLoader(files.map(decodeFile), methodOptions) }
+  protoLoaderSources.set(files, source)
+  for (const { path, options = {} } of methods) methodOptions.set(path, options)
+  return source
 }
 
 function decodeFile (bytes: Uint8Array): IFileDescriptorProto {

@@ -6,6 +6,8 @@ import protobuf from 'protobufjs'
 import { configurationErrors } from '../errors.ts'
 import { defaultMessageOptions, definitionFrom, type MessageOptions } from './definition.ts'
 import { rootFromDescriptorSet } from './descriptor-set.ts'
+import { filesFromProtos } from './descriptors/from-proto-files.ts'
+import { rememberSource } from './descriptors/sources.ts'
 import { typeOptions } from './options.ts'
 import { protoFinder } from './proto-files.ts'
 import { serviceFrom, type Service } from './service.ts'
@@ -110,7 +112,11 @@ export function loadRoots (source: ProtoSource, options: LoadOptions): protobuf.
       roots.push(rootFromDescriptorSet(readFileSync(find('', entry)), entry, options.keepCase === true))
     }
   }
-  if (protoFiles.length > 0) roots.unshift(rootFromProtoFiles(protoFiles, find, options.keepCase === true))
+  if (protoFiles.length > 0) {
+    const root = rootFromProtoFiles(protoFiles, find, options.keepCase === true)
+    rememberSource(root, { isExact: true, files: () => filesFromProtos(protoFiles, options.includeDirs ?? []) })
+    roots.unshift(root)
+  }
   return roots
 }
 

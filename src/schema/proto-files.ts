@@ -5,10 +5,10 @@ import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { configurationErrors } from '../errors.ts'
 
-/** google/api/{annotations,http}.proto and descriptor.proto come with protobufjs, the rest with this package. */
-const BUNDLED_DIRS = [
-  dirname(createRequire(import.meta.url).resolve('protobufjs/package.json')),
-  bundledProtos(dirname(fileURLToPath(import.meta.url)))
+/** Of what both have, that of this package is complete. */
+export const BUNDLED_DIRS: readonly string[] = [
+  bundledProtos(dirname(fileURLToPath(import.meta.url))),
+  dirname(createRequire(import.meta.url).resolve('protobufjs/package.json'))
 ]
 
 /** The absolute path of a google/… or grpc/… file that comes with this package. */
