@@ -38,6 +38,7 @@ const plugin: FastifyPluginAsync<GrpcGatewayPluginOptions> = async (app, { gatew
   const claimed = claimsOf(app)
   for (const { [kHttpGateway]: gateway } of gateways as readonly Mountable[]) {
     gateway.useLogger(app.log)
+    await gateway.ready
     mount(app, gateway, base, claimed)
     if (!claimed.gateways.has(gateway)) mirrorPressure(app, gateway.health)
     claimed.gateways.add(gateway)

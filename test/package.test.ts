@@ -57,6 +57,18 @@ t.test('it works by require()', async t => {
   t.equal(run(process.execPath, ['cjs.cjs']), EXPECTED)
 })
 
+t.test('without jose, a gateway that wants it does not start, and says what to install', async t => {
+  writeFileSync(join(project, 'jwt.mjs'), `
+import { GrpcGateway, implement, jwt, loadProto } from 'fastify-grpc-gateway'
+const { Greeter } = loadProto('helloworld.proto')
+const authenticate = jwt({ secret: 'a secret of at least thirty-two bytes', issuer: 'a', audience: 'b' })
+const gateway = new GrpcGateway({ services: [implement(Greeter, {})], port: 0, authenticate })
+await gateway.startup().catch(({ code, message }) => console.log(code, message))
+await gateway.listen({ port: 0 }).catch(({ code }) => console.log(code))
+`)
+  t.equal(run(process.execPath, ['jwt.mjs']), 'FGG_ERR_AUTH jwt: needs the package jose: npm install jose\nFGG_ERR_AUTH\n')
+})
+
 t.test('its types check in a strict project that checks libraries too', async t => {
   writeFileSync(join(project, 'types.mts'), readFileSync(new URL('fixtures/types.mts', import.meta.url)))
   writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions: { module: 'nodenext', target: 'es2022', lib: ['es2023'], strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true, noEmit: true, types: ['node'], typeRoots: [join(root, 'node_modules/@types')] }, files: ['types.mts'] }))

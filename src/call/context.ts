@@ -4,6 +4,7 @@ import { GrpcError } from '../errors.ts'
 import type { Method } from '../schema/service.ts'
 import { status } from '../status.ts'
 import type { Logger } from './logger.ts'
+import type { Principal } from './principal.ts'
 
 /** grpc-js's `AuthContext`, which it does not export. */
 export type AuthContext = ReturnType<ServerInterceptingCallInterface['getAuthContext']>
@@ -29,6 +30,11 @@ export interface Exchange {
   readonly log: Logger
   /** The id that the client sent or that was given to the request. */
   requestId (): string
+  /**
+   * The call has been let in by its gate and its limits. Calls back when it may go on; absent where that is at once.
+   * Until then nothing has been sent, so that a call that is not let in can be refused in another way.
+   */
+  letIn? (goOn: () => void): void
 }
 
 /**
@@ -50,6 +56,7 @@ export class CallContext {
   #log: Logger | undefined
   #abort: AbortController | undefined
   #aborted: GrpcError | undefined
+  #principal: Principal | undefined
 
   /** @internal */
   constructor (method: Method, call: ServerInterceptingCallInterface, exchange: Exchange, receiveMetadata: () => Metadata) {
@@ -101,6 +108,11 @@ export class CallContext {
   /** The client's TLS identity; empty without a verified client certificate. */
   get authContext (): AuthContext {
     return this.#call.getAuthContext()
+  }
+
+  /** Who calls: what `authenticate` has returned. Undefined in public methods, and without `authenticate`. */
+  get principal (): Principal | undefined {
+    return this.#principal
   }
 
   /** When the call must be over; undefined when it has no deadline. */
@@ -162,6 +174,11 @@ export class CallContext {
   /** @internal */
   receiveMetadata (metadata: Metadata): void {
     this.#metadata = metadata
+  }
+
+  /** @internal */
+  identify (principal: Principal): void {
+    this.#principal = principal
   }
 
   /** @internal The trailers, where the handler has touched them. */

@@ -3,7 +3,8 @@
  * stream.
  */
 import type { Metadata } from '@grpc/grpc-js'
-import type { Invocation, MethodHandler } from './invocation.ts'
+import type { MethodHandler } from './bound-method.ts'
+import type { Invocation } from './invocation.ts'
 import { DuplexCall, ReadableCall, UnaryCall, WritableCall, type FailingCall } from './surface-call.ts'
 
 /** `sendUnaryData` of grpc-js. */

@@ -6,11 +6,13 @@ import { Metadata, type ServerInterceptingCallInterface } from '@grpc/grpc-js'
 import { GrpcError } from '../errors.ts'
 import type { Method } from '../schema/service.ts'
 import { status } from '../status.ts'
-import type { Admission, LimitedCall } from './admission.ts'
-import { requestTooSlow, responseNotTaken, streamIdle, streamTooLong, type CallTimes } from './call-times.ts'
+import type { LimitedCall } from './admission.ts'
+import type { BoundMethod, Gate } from './bound-method.ts'
+import { requestTooSlow, responseNotTaken, streamIdle, streamTooLong } from './call-times.ts'
 import { CallContext, type Exchange } from './context.ts'
-import { statusText, type ErrorStatuses } from './error-status.ts'
-import type { OpenCall, OpenCalls } from './open-calls.ts'
+import { statusText } from './error-status.ts'
+import type { OpenCall } from './open-calls.ts'
+import { checkResponse } from './response.ts'
 import type { Timed } from './timed-list.ts'
 
 /** A status as `sendStatus` of a call takes it. */
@@ -23,32 +25,6 @@ export type CallListener = Parameters<ServerInterceptingCallInterface['start']>[
 export interface RequestSink {
   onMessage (message: unknown): void
   onEnd (): void
-}
-
-/** A method of a user's service, whatever its style. */
-export interface MethodHandler {
-  /**
-   * Runs the method. A method with one request message gets it here; one with a stream of them gets undefined and
-   * calls `receiveBy` before anything can arrive. What it throws becomes the status of the call.
-   */
-  (invocation: Invocation, request: unknown): void
-}
-
-/** What is known of a method before any call. */
-export interface BoundMethod {
-  readonly method: Method
-  readonly handler: MethodHandler
-  readonly requestStream: boolean
-  readonly errorStatus: ErrorStatuses
-  readonly keepCode: boolean
-  /** The calls that are open now. */
-  readonly openCalls: OpenCalls
-  /** Whether the gateway itself offers the service: health, for one. What limits calls is for the services of users. */
-  readonly builtIn: boolean
-  readonly admission: Admission
-  readonly times: CallTimes
-  /** Whether requests or responses are a stream. */
-  readonly isStream: boolean
 }
 
 /** The call has not been let in yet. */
@@ -69,6 +45,7 @@ export class Invocation implements CallListener, LimitedCall, OpenCall {
   readonly context: CallContext
   readonly call: ServerInterceptingCallInterface
   readonly #bound: BoundMethod
+  readonly #exchange: Exchange
   #state = WAITING
   /** When it was let in, by the clock of the open calls. */
   #begunAt = 0
@@ -77,11 +54,13 @@ export class Invocation implements CallListener, LimitedCall, OpenCall {
   #sink: RequestSink | undefined
   #whenOver: Array<() => void> | undefined
   #request: unknown
+  /** What interceptors have read before the call was let in. */
   #early: Array<() => void> | undefined
 
   constructor (bound: BoundMethod, call: ServerInterceptingCallInterface, exchange: Exchange, receiveMetadata: () => Metadata = () => new Metadata()) {
     this.#bound = bound
     this.call = call
+    this.#exchange = exchange
     this.context = new CallContext(bound.method, call, exchange, receiveMetadata)
   }
 
@@ -120,13 +99,26 @@ export class Invocation implements CallListener, LimitedCall, OpenCall {
   onReceiveMetadata (metadata: Metadata): void {
     this.#bound.openCalls.add(this)
     this.context.receiveMetadata(metadata)
+    if (!this.isOpen) return
+    const { gate } = this.#bound
+    if (gate === undefined) this.#enter()
+    else this.#pass(gate)
+  }
+
+  /** Cancellation, deadline and shutdown may end the call meanwhile: what the gate says then changes nothing. */
+  async #pass (gate: Gate): Promise<void> {
+    try {
+      await gate(this.context)
+    } catch (error) {
+      return this.fail(error, undefined, false, 'Authentication')
+    }
     if (this.isOpen) this.#enter()
   }
 
   /** Nothing is read before the call is let in. */
   #enter (): void {
     const admitted = this.#bound.admission.enter(this)
-    if (admitted === true) this.#begin()
+    if (admitted === true) this.#letIn()
     else if (admitted !== 'waits') this.fail(admitted)
   }
 
@@ -136,20 +128,32 @@ export class Invocation implements CallListener, LimitedCall, OpenCall {
   }
 
   static readonly #beginLater = (invocation: Invocation): void => {
-    if (invocation.isOpen) invocation.#begin()
+    if (invocation.isOpen) invocation.#letIn()
+  }
+
+  #letIn (): void {
+    const exchange = this.#exchange
+    if (exchange.letIn === undefined) this.#begin()
+    else exchange.letIn(() => { if (this.isOpen) this.#begin() })
   }
 
   #begin (): void {
     this.#state = READING
     this.#begunAt = this.#activeAt = this.#bound.openCalls.now
     const early = this.#early
-    this.#early = undefined
-    if (this.#bound.requestStream || this.#request !== undefined) this.#handle()
-    else if (early === undefined) this.call.startRead()
-    early?.forEach(step => step())
+    try {
+      if (this.#bound.requestStream || this.#request !== undefined) this.#handle()
+      else if (early === undefined) this.call.startRead()
+      if (early === undefined) return
+      // What comes meanwhile has its turn after that.
+      for (let step = early.shift(); step !== undefined; step = early.shift()) step()
+      this.#early = undefined
+    } catch (error) {
+      // Of an interceptor; after a wait, nobody else would hear of it.
+      this.fail(error, undefined, false, 'An interceptor')
+    }
   }
 
-  /** Keeps what interceptors have read before the call was let in. */
   #keep (step: () => void): void {
     this.#early ??= []
     this.#early.push(step)
@@ -167,9 +171,12 @@ export class Invocation implements CallListener, LimitedCall, OpenCall {
   }
 
   onReceiveMessage (message: unknown): void {
-    if (this.#state === WAITING) {
-      this.#keep(() => this.onReceiveMessage(message))
-    } else if (this.#bound.requestStream) {
+    if (this.#state === WAITING || this.#early !== undefined) this.#keep(() => this.#take(message))
+    else this.#take(message)
+  }
+
+  #take (message: unknown): void {
+    if (this.#bound.requestStream) {
       this.#activeAt = this.#bound.openCalls.now
       this.#sink?.onMessage(message)
     } else if (this.#request !== undefined) {
@@ -181,9 +188,12 @@ export class Invocation implements CallListener, LimitedCall, OpenCall {
   }
 
   onReceiveHalfClose (): void {
-    if (this.#state === WAITING) {
-      this.#keep(() => this.onReceiveHalfClose())
-    } else if (this.#bound.requestStream) {
+    if (this.#state === WAITING || this.#early !== undefined) this.#keep(() => this.#takeEnd())
+    else this.#takeEnd()
+  }
+
+  #takeEnd (): void {
+    if (this.#bound.requestStream) {
       this.#sink?.onEnd()
     } else if (this.#request === undefined) {
       this.#end({ code: status.UNIMPLEMENTED, details: `Received no request message for ${this.method.path}, which takes one` })
@@ -204,7 +214,7 @@ export class Invocation implements CallListener, LimitedCall, OpenCall {
   reply (message: unknown, trailers?: Metadata | null): void {
     if (!this.isOpen) return
     if (this.#failsByCode(trailers)) return
-    this.#check(message)
+    checkResponse(message, this.method)
     this.#state = ANSWERED
     this.#activeAt = this.#bound.openCalls.now
     this.call.sendMessage(message, () => this.#sendStatus({ code: status.OK, details: this.context.details ?? 'OK', metadata: this.#trailers(trailers) }))
@@ -213,7 +223,7 @@ export class Invocation implements CallListener, LimitedCall, OpenCall {
   /** Sends one message of a response stream; `done` is called when the next may follow, unless the call is over. */
   send (message: unknown, done: () => void): void {
     if (!this.isOpen) return
-    this.#check(message)
+    checkResponse(message, this.method)
     this.#activeAt = this.#bound.openCalls.now
     this.call.sendMessage(message, done)
   }
@@ -228,16 +238,17 @@ export class Invocation implements CallListener, LimitedCall, OpenCall {
    * Ends the call by the status of an error.
    *
    * @param given whether the handler passed the error on, as grpc-js handlers do, rather than threw it
+   * @param who has failed, for the log
    */
-  fail (error: unknown, trailers?: Metadata | null, given = false): void {
+  fail (error: unknown, trailers?: Metadata | null, given = false, who = 'A handler'): void {
     const { status: failure, fault } = this.#bound.errorStatus(error, given)
     if (!this.isOpen) {
       if (fault !== undefined && fault !== this.context.aborted && !isAbortError(fault)) {
-        this.context.log.warn({ err: fault }, 'A handler failed after its call was over')
+        this.context.log.warn({ err: fault }, `${who} failed after its call was over`)
       }
       return
     }
-    if (fault !== undefined) this.context.log.error({ err: fault }, 'A handler failed')
+    if (fault !== undefined) this.context.log.error({ err: fault }, `${who} failed`)
     const { code, details } = this.context
     const kept = fault !== undefined && this.#bound.keepCode && code !== undefined && code !== status.OK
     this.#end({
@@ -306,6 +317,7 @@ export class Invocation implements CallListener, LimitedCall, OpenCall {
   #leave (): void {
     this.#state = OVER
     this.#sink = undefined
+    this.#early = undefined
     this.#bound.openCalls.delete(this)
     this.#bound.admission.leave(this)
   }
@@ -319,12 +331,6 @@ export class Invocation implements CallListener, LimitedCall, OpenCall {
     return this.context.timeRemaining() <= TIMER_TOLERANCE_MS
       ? new GrpcError(status.DEADLINE_EXCEEDED, 'Deadline exceeded')
       : new GrpcError(status.CANCELLED, 'The client cancelled the call')
-  }
-
-  #check (message: unknown): void {
-    if (typeof message === 'object' && message !== null && !Array.isArray(message)) return
-    const got = message === null ? 'null' : Array.isArray(message) ? 'an array' : `a value of type ${typeof message}`
-    throw new TypeError(`${this.method.fullName} returned ${got} where an object for ${this.method.responseType.fullName.slice(1)} was expected`)
   }
 }
 

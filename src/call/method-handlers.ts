@@ -2,8 +2,9 @@
  * Handlers of the form `(request, context)`: a message or a promise of one comes back, or an (async) iterable of
  * messages; a stream of requests comes in as an async iterable.
  */
+import type { MethodHandler } from './bound-method.ts'
 import type { CallContext } from './context.ts'
-import type { Invocation, MethodHandler } from './invocation.ts'
+import type { Invocation } from './invocation.ts'
 import { RequestStream } from './request-stream.ts'
 
 export type ContextMethod = (request: unknown, context: CallContext) => unknown

@@ -8,10 +8,10 @@ import { methodNames, serviceNameOf } from '../schema/from-definition.ts'
 import type { Method, Service } from '../schema/service.ts'
 import { status } from '../status.ts'
 import type { Admission } from './admission.ts'
+import type { BoundMethod, Gate, MethodHandler } from './bound-method.ts'
 import type { CallTimes } from './call-times.ts'
 import { errorStatuses, type ErrorPolicy, type ErrorStatuses } from './error-status.ts'
 import { grpcJsHandler, type GrpcJsMethod } from './grpc-js-handlers.ts'
-import type { BoundMethod, MethodHandler } from './invocation.ts'
 import { methodHandler, type ContextMethod } from './method-handlers.ts'
 import type { OpenCalls } from './open-calls.ts'
 import type { Registration } from './registration.ts'
@@ -35,7 +35,9 @@ export interface BindingOptions {
   readonly errors: ErrorPolicy
   readonly openCalls: OpenCalls
   readonly builtIn: boolean
-  /** What limits the calls of a method. */
+  /** What the calls of a method have to pass. */
+  readonly gateOf: (method: Method) => Gate | undefined
+  /** What limits them. */
   readonly admissionOf: (method: Method) => Admission
   readonly timesOf: (method: Method) => CallTimes
 }
@@ -73,7 +75,7 @@ export function bindServices (registrations: readonly Registration[], options: B
 function bindService (
   { definition, implementation, style, owner }: Registration,
   service: Service,
-  { errors, openCalls, builtIn, admissionOf, timesOf }: BindingOptions,
+  { errors, openCalls, builtIn, gateOf, admissionOf, timesOf }: BindingOptions,
   errorStatus: ErrorStatuses
 ): ServedService {
   const models = new Map(service.methods.map(method => [method.path, method]))
@@ -92,6 +94,7 @@ function bindService (
       keepCode: errors.keepCode === true,
       openCalls,
       builtIn,
+      gate: gateOf(model),
       admission: admissionOf(model),
       times: timesOf(model),
       isStream: model.kind !== 'unary'

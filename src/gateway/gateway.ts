@@ -13,6 +13,7 @@ import { Reflection } from '../grpc/reflection.ts'
 import { GrpcServer } from '../grpc/server.ts'
 import { Health, type GatewayHealth } from '../health/health.ts'
 import { JsonCodecs } from '../json/codec.ts'
+import { checkAccessNames, gates } from '../options/access.ts'
 import { checkHealthServices, healthChecks, probePaths } from '../options/health.ts'
 import { Admissions, callTimes, lookMs } from '../options/limits.ts'
 import { checkMethodNames, settingsOf } from '../options/methods.ts'
@@ -104,23 +105,26 @@ export class GrpcGateway implements Mountable {
     this.#admissions = new Admissions(this.#options)
     this.#certificates = tls === undefined ? undefined : new Certificates(tls, () => this.#log)
     const typeRoots = options.types === undefined ? [] : loadRoots(options.types, { includeDirs: options.includeDirs })
+    const gateOf = gates(options)
     const { services, types, statusDetails, errorStatus } = bindServices(collectRegistrations(options.services), {
       describe: serviceDescriber(options.protos, options.includeDirs),
       typeRoots,
       errors,
       openCalls: this.#lifecycle.openCalls,
       builtIn: false,
+      gateOf,
       admissionOf: method => this.#admissions.of(method),
       timesOf: method => callTimes(this.#options, method)
     })
     this.#services = services
     const reflection = options.reflection === true ? new Reflection() : undefined
     const builtIn = [...options.health === false ? [] : [healthService(this.#health)], ...reflection?.services ?? []]
-    this.#builtIn = bindBuiltIn(builtIn, services, { errors, openCalls: this.#lifecycle.builtInCalls })
+    this.#builtIn = bindBuiltIn(builtIn, services, { errors, gateOf, openCalls: this.#lifecycle.builtInCalls })
     reflection?.describe([...services, ...this.#builtIn], typeRoots)
     this.#health.addServices([...services, ...this.#builtIn].map(({ service }) => service.fullName))
     checkHealthServices(checks, this.#health.services)
     checkMethodNames(options.methods ?? {}, [...services, ...this.#builtIn])
+    checkAccessNames(options, [...services, ...this.#builtIn])
     this.#interceptors = interceptors.map(interceptor => guardedInterceptor(interceptor, errorStatus, () => this.#log))
     this[kHttpGateway] = {
       path,
@@ -132,6 +136,7 @@ export class GrpcGateway implements Mountable {
       writeError: errorWriter(errors, statusDetails),
       json: new JsonCodecs(types),
       streams,
+      ready: options.authenticate?.ready,
       closings: this.#lifecycle.closings,
       health: this.#health,
       probes: probePaths(options.probes),
@@ -182,6 +187,7 @@ export class GrpcGateway implements Mountable {
   }
 
   async #start (): Promise<void> {
+    await this.#options.authenticate?.ready
     if (!await this.#lifecycle.start()) return
     this.#log.info({ address: this.address }, 'gRPC server listening')
     this.#warnOfMissingMethods()

@@ -13,8 +13,8 @@ const unlimited = new Admission([])
  *
  * @param own the services that users have registered
  */
-export function bindBuiltIn (services: readonly ImplementedService[], own: readonly ServedService[], { errors, openCalls }: Pick<BindingOptions, 'errors' | 'openCalls'>): readonly ServedService[] {
+export function bindBuiltIn (services: readonly ImplementedService[], own: readonly ServedService[], options: Pick<BindingOptions, 'errors' | 'openCalls' | 'gateOf'>): readonly ServedService[] {
   const taken = new Set(own.map(({ service }) => service.fullName))
   const registrations = collectRegistrations(services).filter(({ definition }) => !taken.has(serviceNameOf(definition)))
-  return bindServices(registrations, { describe: serviceDescriber(), typeRoots: [], errors, openCalls, builtIn: true, admissionOf: () => unlimited, timesOf: () => UNLIMITED }).services
+  return bindServices(registrations, { ...options, describe: serviceDescriber(), typeRoots: [], builtIn: true, admissionOf: () => unlimited, timesOf: () => UNLIMITED }).services
 }

@@ -1,4 +1,5 @@
 /** Options of single methods and services, over those of the gateway. */
+import type { Authorizer } from '../auth/access.ts'
 import type { TimeoutPolicy } from '../call/deadline.ts'
 import type { ServedMethod, ServedService } from '../call/served-service.ts'
 import { configurationErrors } from '../errors.ts'
@@ -15,12 +16,14 @@ export interface MethodSettings {
   timeout?: TimeoutPolicy | undefined
   /** Beside those of the gateway: of a method, or of a service and then shared by its methods. */
   limits?: CallLimits | undefined
+  /** Decides, after the `authorize` of the gateway and then that of the service, whether a principal may call this method. All must let it in. */
+  authorize?: Authorizer | undefined
 }
 
 export function checkMethods (value: Readonly<Record<string, MethodSettings>>): string | undefined {
   if (isObject(value) !== undefined) return 'must be an object'
   for (const [name, settings] of Object.entries(value)) {
-    const problem = oneOf(settings as Record<string, unknown>, { json: 'object', timeout: 'object', limits: 'object' }) ??
+    const problem = oneOf(settings as Record<string, unknown>, { json: 'object', timeout: 'object', limits: 'object', authorize: 'function' }) ??
       (settings.json && checkJson(settings.json as Record<string, unknown>)) ??
       (settings.timeout && checkTimeout(settings.timeout as Record<string, unknown>)) ??
       (settings.limits && checkCallLimits(settings.limits as Record<string, unknown>))
@@ -45,7 +48,7 @@ export function checkMethodNames (methods: Readonly<Record<string, MethodSetting
  * What holds for one method: its own settings, else those of its service, else those of the gateway, which are not for
  * built-in services: a default timeout would end the watches of health clients.
  */
-export function settingsOf<K extends keyof MethodSettings> (options: MethodSettings & { readonly methods?: Readonly<Record<string, MethodSettings>> | undefined }, { method: { fullName }, builtIn }: ServedMethod, setting: K): NonNullable<MethodSettings[K]> {
+export function settingsOf<K extends Exclude<keyof MethodSettings, 'authorize'>> (options: MethodSettings & { readonly methods?: Readonly<Record<string, MethodSettings>> | undefined }, { method: { fullName }, builtIn }: ServedMethod, setting: K): NonNullable<MethodSettings[K]> {
   const { methods = {}, [setting]: ofGateway } = options
   const ofService = methods[`${fullName.slice(0, fullName.lastIndexOf('.'))}.*`]?.[setting]
   return { ...(builtIn ? {} : ofGateway), ...ofService, ...methods[fullName]?.[setting] } as NonNullable<MethodSettings[K]>

@@ -11,13 +11,14 @@ import type { ErrorBodyOptions } from '../rest/error-body.ts'
 import type { StreamOptions, StreamSettings } from '../rest/gateway.ts'
 import type { ProtoSource } from '../schema/load.ts'
 import type { TlsOptions } from '../tls/options.ts'
+import { ACCESS_CHECKS, type AccessOptions } from './access.ts'
 import { checkSource, isBoolean, isObject, isString, oneOf } from './checks.ts'
 import { checkHealth, checkProbes, type HealthOptions } from './health.ts'
 import { checkLimits, limitsWithDefaults, type LimitOptions, type Limits } from './limits.ts'
 import { checkMethods, type MethodSettings } from './methods.ts'
 import { checkJson, checkTimeout } from './values.ts'
 
-export interface GatewayOptions extends HealthOptions {
+export interface GatewayOptions extends AccessOptions, HealthOptions {
   /** Classes with a static `addToServer` hook, instances of them, and what `implement` returns. */
   services: readonly ServiceSource[]
   /** Under which the HTTP routes lie. Starts with `/`. Default `/grpc`. */
@@ -97,6 +98,7 @@ const CHECKS: Readonly<Record<keyof GatewayOptions, Check>> = {
   methods: checkMethods,
   health: checkHealth,
   probes: checkProbes,
+  ...ACCESS_CHECKS,
   logger: (value: Partial<Logger> | null) => typeof value?.child === 'function' && typeof value?.error === 'function' ? undefined : 'must be a logger like pino: debug, info, warn, error and child'
 }
 

@@ -58,6 +58,8 @@ export interface HttpGateway {
   readonly health: Health
   /** Undefined for none. */
   readonly probes: ProbePaths | undefined
+  /** What must have happened before its first call. */
+  readonly ready: Promise<unknown> | undefined
   jsonOptions (method: ServedMethod): JsonOptions
   timeoutPolicy (method: ServedMethod): TimeoutPolicy
   /** False from the beginning of a shutdown to the next startup. */

@@ -28,11 +28,11 @@ export function routeHandler (http: HttpMethod, template: string): RouteHandler 
 }
 
 function unaryHandler (http: HttpMethod, route: ReplyRoute, readMessage: (request: FastifyRequest) => unknown): RouteHandler {
-  const isIntercepted = http.gateway.interceptors.length > 0
+  const { isDirect } = http
   return (request, reply) => {
     if (isDisconnected(request, reply)) return
     const call = new UnaryReplyCall(route, request, reply, http.admit(request))
-    if (isIntercepted) return http.start(call)
+    if (!isDirect) return http.start(call)
     let message
     try {
       message = readMessage(request)

@@ -62,7 +62,12 @@ export class HttpMethod {
     if (invocation.isOpen) intercepted.start(invocation)
   }
 
-  /** Runs the handler with the one request message, where no interceptor wants to see it. */
+  /** Whether nothing comes before the handler: no interceptor and no gate. */
+  get isDirect (): boolean {
+    return this.gateway.interceptors.length === 0 && this.method.gate === undefined
+  }
+
+  /** Runs the handler with the one request message, where nothing comes before it. */
   run (call: HttpCall, message: unknown): void {
     const invocation = new Invocation(this.method, call, call, () => call.receiveMetadata())
     call.listen(invocation)

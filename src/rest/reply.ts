@@ -1,11 +1,14 @@
 /** Error answers: whatever was thrown on the way to a handler, Fastify's own errors included, in one form. */
 import type { Metadata } from '@grpc/grpc-js'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import { CHALLENGE_KEY, DEFAULT_CHALLENGE } from '../auth/challenge.ts'
 import type { Status } from '../call/invocation.ts'
 import { codeOfHttpStatus, status } from '../status.ts'
 import type { HttpGateway } from './gateway.ts'
 import { requestIdOf, setRequestId } from './request-id.ts'
 import { endUnreadBody } from './unread-body.ts'
+
+const UNAUTHORIZED = 401
 
 export function sendError (gateway: HttpGateway, error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   if (reply.sent) return
@@ -20,11 +23,12 @@ export function sendError (gateway: HttpGateway, error: unknown, request: Fastif
 export function sendStatus (gateway: HttpGateway, ending: Status, request: FastifyRequest, reply: FastifyReply, http?: number): void {
   if (ending.metadata != null) setTrailers(gateway, ending.metadata, reply)
   const { status: code, contentType, body } = gateway.writeError(ending, http)
+  if (code === UNAUTHORIZED && !reply.hasHeader(CHALLENGE_KEY)) reply.header(CHALLENGE_KEY, DEFAULT_CHALLENGE)
   setRequestId(request, reply).code(code).header('content-type', contentType).send(body)
 }
 
 /** What HTTP has headers of the same name for, which clients obey. */
-const OWN_HEADERS = ['www-authenticate', 'retry-after']
+const OWN_HEADERS = [CHALLENGE_KEY, 'retry-after']
 
 /** Trailing metadata of an error as headers. */
 function setTrailers (gateway: HttpGateway, metadata: Metadata, reply: FastifyReply): void {

@@ -5,12 +5,14 @@
  * @see https://www.rfc-editor.org/rfc/rfc6455
  */
 import type { Metadata } from '@grpc/grpc-js'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Status } from '../../call/invocation.ts'
 import { status } from '../../status.ts'
+import { cancelOnDisconnect, forgetCall } from '../disconnect.ts'
 import { endOfCall, listed } from '../end-of-call.ts'
 import { HttpCall, type HttpRoute } from '../http-call.ts'
 import type { FrameCodec } from './codec.ts'
+import { Entrance } from './entrance.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { FrameRequests } from './requests.ts'
 import { OPEN, type WebSocket } from './socket.ts'
@@ -41,21 +43,59 @@ export interface WebSocketRoute extends HttpRoute {
 
 export class WebSocketCall extends HttpCall {
   override readonly protocol = 'websocket'
-  readonly #socket: WebSocket
+  declare protected readonly route: WebSocketRoute
   readonly #codec: FrameCodec
-  readonly #requests: FrameRequests
-  readonly #heartbeat: Heartbeat
+  /** As long as the connection is not upgraded. */
+  #entrance: Entrance | undefined
+  #socket!: WebSocket
+  #requests: FrameRequests | undefined
+  #heartbeat: Heartbeat | undefined
   #isCorked = false
   /** How many messages were dropped since the handler has last read. */
   #dropped = 0
   #lastWords: NodeJS.Timeout | undefined
 
-  constructor (route: WebSocketRoute, codec: FrameCodec, request: FastifyRequest, socket: WebSocket, timeout: number | undefined) {
+  constructor (route: WebSocketRoute, codec: FrameCodec, request: FastifyRequest, timeout: number | undefined) {
     super(route, request, timeout)
-    const { gateway: { bodyLimit, streams }, requestStream } = route
-    this.#socket = socket
     this.#codec = codec
-    this.#requests = new FrameRequests(socket, { reader: codec.open(request.raw.url!), binary: codec.binary, requestStream, messageBytes: bodyLimit }, {
+  }
+
+  /** Starts the call before its connection is upgraded. Resolves when it has been let in; rejects when it is refused. */
+  enter (reply: FastifyReply, start: () => void): Promise<void> {
+    this.#entrance = new Entrance()
+    cancelOnDisconnect(this, this.request, reply)
+    this.#noticeEnd()
+    start()
+    return this.#entrance.decision
+  }
+
+  /** Nobody reads a connection that waits for its upgrade, so that nobody would hear of its end. */
+  #noticeEnd (): void {
+    const { socket } = this.request.raw
+    const onEnd = (): void => this.cancel()
+    socket.once('end', onEnd)
+    socket.read(0)
+    this.#entrance!.afterUpgrade(() => socket.removeListener('end', onEnd))
+  }
+
+  letIn (goOn: () => void): void {
+    if (this.#entrance === undefined) goOn()
+    else this.#entrance.upgrade(goOn)
+  }
+
+  /** The connection is upgraded. */
+  open (socket: WebSocket): void {
+    const entrance = this.#entrance
+    this.#entrance = undefined
+    forgetCall(this, this.request)
+    this.#socket = socket
+    if (!this.isOver) this.#listen(socket)
+    if (entrance?.open() !== true && this.isOver) socket.terminate()
+  }
+
+  #listen (socket: WebSocket): void {
+    const { gateway: { bodyLimit, streams }, requestStream } = this.route
+    this.#requests = new FrameRequests(socket, { reader: this.#codec.open(this.request.raw.url!), binary: this.#codec.binary, requestStream, messageBytes: bodyLimit }, {
       onMessage: message => this.deliver(message),
       onEnd: () => this.#endRequests(),
       onError: error => this.refuse(error)
@@ -64,9 +104,15 @@ export class WebSocketCall extends HttpCall {
     socket.on('close', (code: number) => this.#onClose(code))
   }
 
+  override cancel (): void {
+    super.cancel()
+    this.#entrance?.leave()
+  }
+
   protected override read (): void {
+    if (this.#entrance !== undefined) return this.#entrance.afterUpgrade(() => this.read())
     this.#dropped = 0
-    this.#requests.read()
+    this.#requests?.read()
   }
 
   /** A socket that was closed in order has ended its requests, but nobody is there to hear of the answer. */
@@ -77,12 +123,13 @@ export class WebSocketCall extends HttpCall {
 
   #onClose (code: number): void {
     const isOrderly = code === NORMAL_CLOSURE || code === NO_CODE
-    if (!isOrderly || this.#requests.isOver) return this.cancel()
+    if (!isOrderly || this.#requests === undefined || this.#requests.isOver) return this.cancel()
     this.#lastWords = setTimeout(() => this.cancel(), LONGEST_READING_MS)
     this.#requests.end()
   }
 
   protected override writeMetadata (metadata: Metadata): void {
+    if (this.#entrance !== undefined) return this.#entrance.afterUpgrade(() => this.writeMetadata(metadata))
     this.#control({ headers: listed(this.route.gateway, metadata, 'initial') })
   }
 
@@ -91,6 +138,7 @@ export class WebSocketCall extends HttpCall {
   }
 
   protected override writeMessage (serialized: string | Uint8Array, done: () => void): void {
+    if (this.#entrance !== undefined) return this.#entrance.upgrade(() => this.writeMessage(serialized, done))
     if (this.#socket.readyState !== OPEN) return this.#drop(done)
     this.#cork()
     if (this.#socket.bufferedAmount < MOST_WAITING) {
@@ -104,11 +152,15 @@ export class WebSocketCall extends HttpCall {
 
   /** Of a message that nobody gets: the handler may go on as long as it reads what came before the close. */
   #drop (done: () => void): void {
-    if (this.#requests.isOver || ++this.#dropped > MOST_DROPPED) this.cancel()
+    if (this.#requests?.isOver === true || ++this.#dropped > MOST_DROPPED) this.cancel()
     else setImmediate(done)
   }
 
   protected override writeStatus (ending: Status): void {
+    if (this.#entrance !== undefined) {
+      if (!this.#entrance.refuse(ending)) this.#entrance.upgrade(() => this.writeStatus(ending))
+      return
+    }
     const { gateway } = this.route
     const { error, status } = endOfCall(gateway, ending, this.refusedWith)
     this.#socket.once('close', gateway.closings.add(() => this.#socket.terminate()))
@@ -126,8 +178,8 @@ export class WebSocketCall extends HttpCall {
 
   protected override released (): void {
     super.released()
-    this.#requests.stop()
-    this.#heartbeat.stop()
+    this.#requests?.stop()
+    this.#heartbeat?.stop()
     clearTimeout(this.#lastWords)
   }
 

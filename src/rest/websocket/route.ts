@@ -1,5 +1,5 @@
 /** WebSockets on the routes of a gateway, where @fastify/websocket is registered with the app. */
-import type { FastifyInstance, RouteOptions } from 'fastify'
+import type { FastifyInstance, FastifyRequest, RouteOptions } from 'fastify'
 import { badRequest } from '../../errors.ts'
 import type { HttpMethod } from '../http-method.ts'
 import { requestIdOf } from '../request-id.ts'
@@ -13,22 +13,35 @@ export function webSocketOptions (scope: FastifyInstance, http: HttpMethod, temp
   const { gateway, method: { method: { path: rpc }, requestStream } } = http
   const route: WebSocketRoute = { gateway, template, rpc, requestStream }
   const codecs = frameCodecs(http)
+  const isGated = http.method.gate !== undefined
+  /** Those that were started before the upgrade. */
+  const entering = new WeakMap<FastifyRequest, WebSocketCall>()
+
+  function callOf (request: FastifyRequest, timeout: number | undefined): WebSocketCall {
+    const codec = codecs.get(request.headers['sec-websocket-protocol'] ?? '') ?? codecs.get('json')!
+    return new WebSocketCall(route, codec, request, timeout)
+  }
 
   return {
     /** What is refused here still has an HTTP status. */
-    async preHandler (request) {
+    async preHandler (request, reply) {
       if ((request as { ws?: boolean }).ws !== true) return
-      const offered = request.headers['sec-websocket-protocol']
       // What it offers is not repeated, because it may be a token.
-      if (!isServable(offered)) throw badRequest([{ field: 'sec-websocket-protocol', description: 'the header must offer json or proto' }])
-      http.admit(request)
+      if (!isServable(request.headers['sec-websocket-protocol'])) throw badRequest([{ field: 'sec-websocket-protocol', description: 'the header must offer json or proto' }])
+      const timeout = http.admit(request)
       // The answer to the upgrade carries it.
       requestIdOf(request)
+      if (!isGated) return
+      const call = callOf(request, timeout)
+      entering.set(request, call)
+      await call.enter(reply, () => http.start(call))
     },
     wsHandler (socket, request) {
       ownSocket(scope, socket)
-      const codec = codecs.get(socket.protocol) ?? codecs.get('json')!
-      http.start(new WebSocketCall(route, codec, request, socket, http.timeoutOf(request)))
+      const entered = entering.get(request)
+      const call = entered ?? callOf(request, http.timeoutOf(request))
+      call.open(socket)
+      if (entered === undefined) http.start(call)
     }
   }
 }
