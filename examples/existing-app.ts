@@ -25,7 +25,7 @@ export function buildApp (gateway: GrpcGateway): FastifyInstance {
 }
 
 if (isMain(import.meta.url)) {
-  const gateway = new GrpcGateway({ services: [GreeterService], port: grpcPort })
+  const gateway = new GrpcGateway({ services: [GreeterService], port: grpcPort, reflection: true })
   const app = buildApp(gateway)
   await gateway.startup()
   await app.listen({ port: httpPort })

@@ -29,7 +29,7 @@ export class GreeterService {
 }
 
 if (isMain(import.meta.url)) {
-  const gateway = new GrpcGateway({ services: [GreeterService], port: grpcPort })
+  const gateway = new GrpcGateway({ services: [GreeterService], port: grpcPort, reflection: true })
   const app = await gateway.listen({ port: httpPort })
   closeOnSignal(app)
   console.log(`gRPC ${gateway.address}`)

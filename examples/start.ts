@@ -4,7 +4,7 @@ import { GreeterService } from './helloworld.ts'
 import { RouteGuideService } from './route-guide/service.ts'
 import { closeOnSignal, grpcPort, httpPort, urlOf } from './run.ts'
 
-const gateway = new GrpcGateway({ services: [GreeterService, RouteGuideService], port: grpcPort })
+const gateway = new GrpcGateway({ services: [GreeterService, RouteGuideService], port: grpcPort, reflection: true })
 const app = await gateway.listen({ port: httpPort, basePath: '/api/v1', fastify: { logger: { level: 'warn' } } })
 closeOnSignal(app)
 

@@ -17,7 +17,7 @@ export class CounterService {
 }
 
 if (isMain(import.meta.url)) {
-  const gateway = new GrpcGateway({ services: [CounterService], port: grpcPort })
+  const gateway = new GrpcGateway({ services: [CounterService], port: grpcPort, reflection: true })
   const app = await gateway.listen({ port: httpPort })
   closeOnSignal(app)
   console.log(`gRPC ${gateway.address}`)

@@ -107,7 +107,7 @@ export function buildApp (gateway: GrpcGateway): FastifyInstance {
 
 if (isMain(import.meta.url)) {
   // EventSource can only GET.
-  const gateway = new GrpcGateway({ services: [ticker, ChatService], port: grpcPort, httpMethods: ['GET'] })
+  const gateway = new GrpcGateway({ services: [ticker, ChatService], port: grpcPort, httpMethods: ['GET'], reflection: true })
   const app = buildApp(gateway)
   await gateway.startup()
   await app.listen({ port: httpPort })

@@ -22,6 +22,7 @@ export function secureGateway (files: CertificateFiles, port: number): GrpcGatew
   return new GrpcGateway({
     services: [greeter],
     port,
+    reflection: true,
     tls: { key: files.serverKey, cert: files.serverCert, ca: files.ca, requireClientCert: true }
   })
 }

@@ -50,14 +50,22 @@ class Response:
         return [json.loads(line) for line in self.body.decode().splitlines()]
 
 
+def command(url, *arguments):
+    return ['curl', '-sS', '--noproxy', '*', '--max-time', LONGEST_CALL_SECONDS, url, *arguments]
+
+
+def request(url, *arguments, data=''):
+    return Response(run(*command(url, '-i', *arguments), data=data))
+
+
 class CurlTest(ServerTest):
     options = []
 
     def command(self, path, *arguments):
-        return ['curl', '-sS', '--noproxy', '*', '--max-time', LONGEST_CALL_SECONDS, *self.options, f'{self.url}{path}', *arguments]
+        return command(f'{self.url}{path}', *self.options, *arguments)
 
     def curl(self, path, *arguments, data=''):
-        return Response(run(*self.command(path, '-i', *arguments), data=data))
+        return request(f'{self.url}{path}', *self.options, *arguments, data=data)
 
     def post(self, path, message, *arguments):
         return self.curl(path, *JSON, '--data-binary', '@-', *arguments, data=json.dumps(message))

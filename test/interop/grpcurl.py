@@ -240,10 +240,7 @@ class TlsByProtoFiles(InteropCalls, GrpcurlTest):
         return ['-cacert', self.certificate('server.pem')]
 
 
-class MutualTls(GrpcurlTest):
-    server = 'mutual-tls'
-    schema = HELLOWORLD
-
+class MutualTlsCalls:
     def security(self):
         return ['-cacert', self.certificate('ca.pem'), '-cert', self.certificate('client.pem'), '-key', self.certificate('client-key.pem')]
 
@@ -268,6 +265,11 @@ class MutualTls(GrpcurlTest):
         result = run(*self.command('helloworld.Greeter/SayHello', options=['-connect-timeout', '2'], security=security))
         self.assertIn('certificate', result.stderr.decode())
         self.assertEqual((result.returncode, result.stdout), (1, b''))
+
+
+class MutualTlsByProtoFiles(MutualTlsCalls, GrpcurlTest):
+    server = 'mutual-tls'
+    schema = HELLOWORLD
 
 
 def header_options(headers):

@@ -18,21 +18,23 @@ HEALTH = ['-import-path', 'protos', '-proto', 'grpc/health/v1/health.proto']
 SERVING, CANNOT_CONNECT, RPC_FAILED = 0, 2, 3
 
 
+def probe(address, *options):
+    """Returns the status with which the probe ends, and what it says."""
+    result = run('grpc-health-probe', '-addr', address, '-connect-timeout', '5s', '-rpc-timeout', '5s', *options)
+    return result.returncode, result.stderr.decode().strip()
+
+
 class ProbeTest(servers.ServerTest):
     def security(self):
         return []
 
-    def probe(self, *options, address=None):
-        return run('grpc-health-probe', '-addr', address or self.address, '-connect-timeout', '5s', '-rpc-timeout', '5s', *(self.security() + list(options)))
+    def assert_serving(self, *options, address=None):
+        self.assertEqual(probe(address or self.address, *self.security(), *options), (SERVING, 'status: SERVING'))
 
-    def assert_serving(self, *options, **settings):
-        result = self.probe(*options, **settings)
-        self.assertEqual((result.returncode, result.stderr.decode().strip()), (SERVING, 'status: SERVING'))
-
-    def assert_fails(self, status, text, *options, **settings):
-        result = self.probe(*options, **settings)
-        self.assertEqual(result.returncode, status, result.stderr.decode())
-        self.assertIn(text, result.stderr.decode())
+    def assert_fails(self, expected, text, *options, address=None):
+        status, output = probe(address or self.address, *self.security(), *options)
+        self.assertEqual(status, expected, output)
+        self.assertIn(text, output)
 
 
 class Probe(ProbeTest):

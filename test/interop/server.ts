@@ -191,7 +191,7 @@ console.log(`gRPC ${gateway.address}`)
 console.log(`HTTP ${TLS === undefined ? urlOf(app) : urlOf(app).replace('http:', 'https:')}`)
 
 async function makeGateway (): Promise<GrpcGateway> {
-  const options = { services: [service], port: grpcPort }
+  const options = { services: [service], port: grpcPort, reflection: true }
   if (TLS === undefined) return new GrpcGateway(options)
   const { serverKey, serverCert } = await makeCertificates(CERTIFICATES!)
   return new GrpcGateway({ ...options, tls: { key: serverKey, cert: serverCert } })
