@@ -1,5 +1,5 @@
 /** The public names. */
-export { GrpcGateway, type GatewayLoad, type ListenOptions, type RouteInfo, type ShutdownOptions } from './gateway/gateway.ts'
+export { GrpcGateway, type DrainOptions, type GatewayLoad, type ListenOptions, type RouteInfo, type ShutdownOptions } from './gateway/gateway.ts'
 export type { CallLimits, LimitOptions } from './options/limits.ts'
 export type { MethodSettings } from './options/methods.ts'
 export type { HealthOptions } from './options/health.ts'

@@ -5,9 +5,9 @@ import type { ServedMethod } from './call/served-service.ts'
 import { configurationErrors } from './errors.ts'
 import { identifyLateRequests } from './rest/app-errors.ts'
 import { collectBodies, passBodies } from './rest/body.ts'
+import { Connections } from './rest/connections.ts'
 import { kHttpGateway, type HttpGateway, type Mountable } from './rest/gateway.ts'
 import { HttpMethod } from './rest/http-method.ts'
-import { IdleConnections } from './rest/idle-connections.ts'
 import { notFoundHandler } from './rest/not-found.ts'
 import { mirrorPressure, registerProbes } from './rest/probes.ts'
 import { sendError } from './rest/reply.ts'
@@ -36,6 +36,7 @@ const plugin: FastifyPluginAsync<GrpcGatewayPluginOptions> = async (app, { gatew
   }
   const base = checkedBasePath(basePath)
   const claimed = claimsOf(app)
+  const { connections } = claimed
   for (const { [kHttpGateway]: gateway } of gateways as readonly Mountable[]) {
     gateway.useLogger(app.log)
     await gateway.ready
@@ -45,7 +46,6 @@ const plugin: FastifyPluginAsync<GrpcGatewayPluginOptions> = async (app, { gatew
     if (gateway.probes !== undefined) registerProbes(app, gateway.probes, claimed.gateways)
   }
   // Between the two, Fastify waits for the connections that are open.
-  const connections = new IdleConnections(app.server)
   let closed: Promise<unknown> | undefined
   app.addHook('preClose', async () => {
     closed = Promise.all(gateways.map(({ [kHttpGateway]: gateway }) => gateway.appCloses(app.server)))
@@ -53,10 +53,7 @@ const plugin: FastifyPluginAsync<GrpcGatewayPluginOptions> = async (app, { gatew
     if (!claimed.isClosing) identifyLateRequests(app, url => claimed.paths.has(loosePath(url)))
     claimed.isClosing = true
   })
-  app.addHook('onClose', async () => {
-    connections.stop()
-    await closed
-  })
+  app.addHook('onClose', async () => { await closed })
 }
 
 /**
@@ -92,6 +89,7 @@ interface Claims {
   /** Of all routes, in the form that WebSockets are told by. */
   readonly paths: Set<string>
   readonly prefixes: Set<string>
+  readonly connections: Connections
   /** Whether requests for WebSockets come to these routes. */
   takesUpgrades: boolean
   /** Whether the app closes. */
@@ -103,7 +101,7 @@ const claims = new WeakMap<object, Claims>()
 function claimsOf (app: FastifyInstance): Claims {
   let claimed = claims.get(app.server)
   if (claimed === undefined) {
-    claimed = { gateways: new Set(), routes: new Map(), paths: new Set(), prefixes: new Set(), takesUpgrades: false, isClosing: false }
+    claimed = { gateways: new Set(), routes: new Map(), paths: new Set(), prefixes: new Set(), connections: new Connections(app), takesUpgrades: false, isClosing: false }
     claims.set(app.server, claimed)
   }
   return claimed
@@ -117,7 +115,7 @@ function mount (app: FastifyInstance, gateway: HttpGateway, basePath: string, cl
     claimed.routes.set(route.template, route)
     claimed.paths.add(loosePath(route.template))
   }
-  gateway.mounted(mounted, app.server)
+  gateway.mounted(mounted, app.server, claimed.connections)
   if (hasWebSockets(app) && !claimed.takesUpgrades) {
     claimed.takesUpgrades = true
     prepareUpgrades(app, url => claimed.paths.has(loosePath(url)))

@@ -15,6 +15,7 @@ import { Health, type GatewayHealth } from '../health/health.ts'
 import { JsonCodecs } from '../json/codec.ts'
 import { checkAccessNames, gates } from '../options/access.ts'
 import { checkHealthServices, healthChecks, probePaths } from '../options/health.ts'
+import { checkMilliseconds } from '../options/lifecycle.ts'
 import { Admissions, callTimes, lookMs } from '../options/limits.ts'
 import { checkMethodNames, settingsOf } from '../options/methods.ts'
 import { checkOptions, type CheckedOptions, type GatewayOptions } from '../options/options.ts'
@@ -49,6 +50,11 @@ export interface GatewayLoad {
   readonly running: number
   /** Calls that wait because of `concurrentCalls`. */
   readonly waiting: number
+}
+
+export interface DrainOptions {
+  /** How long the drain goes on at least, in milliseconds. Default 0. */
+  minMs?: number | undefined
 }
 
 export interface ShutdownOptions {
@@ -144,8 +150,11 @@ export class GrpcGateway implements Mountable {
       lateBodies: new LateBodies(limits.requestMs, lookMs(this.#options)),
       jsonOptions: method => settingsOf(this.#options, method, 'json'),
       timeoutPolicy: method => settingsOf(this.#options, method, 'timeout'),
-      acceptsCalls: () => this.#lifecycle.acceptsCalls,
-      mounted: (routes, app) => { this.#mounted.set(app, [...this.#mounted.get(app) ?? [], ...routes]) },
+      acceptsCalls: app => this.#lifecycle.acceptsCalls(app),
+      mounted: (routes, app, connections) => {
+        this.#mounted.set(app, [...this.#mounted.get(app) ?? [], ...routes])
+        this.#lifecycle.mount(app, connections)
+      },
       appCloses: app => this.#appCloses(app),
       logger: options.logger,
       useLogger: logger => { if (this.#log === consoleLogger) this.#log = logger }
@@ -182,7 +191,7 @@ export class GrpcGateway implements Mountable {
   startup (): Promise<void> {
     return this.#lifecycle.inTurn(async () => {
       await this.#start()
-      this.#serves()
+      this.#lifecycle.listens()
     })
   }
 
@@ -191,11 +200,6 @@ export class GrpcGateway implements Mountable {
     if (!await this.#lifecycle.start()) return
     this.#log.info({ address: this.address }, 'gRPC server listening')
     this.#warnOfMissingMethods()
-  }
-
-  /** Tells probes, now that everything listens. */
-  #serves (): void {
-    if (this.#lifecycle.state === 'serving') this.#health.states.set('serving')
   }
 
   #grpcServer (): GrpcServer {
@@ -235,35 +239,56 @@ export class GrpcGateway implements Mountable {
     registerGrpcHttpRoutes(app, [this], { basePath })
     this.#app = app
     return await this.#lifecycle.inTurn(async () => {
-      const startedBefore = this.#lifecycle.state === 'serving'
+      const startedBefore = this.#lifecycle.port !== undefined
       try {
         await app.ready()
         await this.#start()
         await app.listen(listen)
-        this.#serves()
+        this.#lifecycle.listens()
         return app
       } catch (error) {
         if (this.#app === app) this.#app = undefined
         await this.#close(app)
-        if (!startedBefore) await this.#lifecycle.stop()
+        if (!startedBefore) await this.#lifecycle.stop(Date.now())
         throw error
       }
     })
   }
 
   /**
-   * Takes no new calls, on any protocol, and waits for the open ones; those that outlast `graceMs` end with
-   * UNAVAILABLE. An app that `listen` has made is closed too. A gateway that is shut down already stays as it is.
-   * A second call with a shorter `graceMs` hastens the first.
+   * Prepares the end while everything is still served: health says no, and clients are asked to use other connections,
+   * by `connection: close` over HTTP/1.1 and GOAWAY over HTTP/2 and gRPC. WebSockets and calls that are open go on, and
+   * so do new ones, because load balancers need time to notice. A drain that is under way already is joined.
+   *
+   * @returns a promise of true when the drain has gone on for `minMs` and no call is open, or the gateway is shut down;
+   * of false when `undrain` has taken it back
+   */
+  async drain ({ minMs = 0 }: DrainOptions = {}): Promise<boolean> {
+    checkMilliseconds('minMs', minMs)
+    return await this.#lifecycle.drain(minMs)
+  }
+
+  /** Takes `drain` back: health says yes, and connections stay open. Without effect once `shutdown` is called. */
+  undrain (): void {
+    this.#lifecycle.undrain()
+  }
+
+  /**
+   * Takes no new connections and waits for open calls, on every protocol; those that outlast `graceMs` end with
+   * UNAVAILABLE. What clients have sent on open connections by then is answered too. An app that `listen` has made is
+   * closed; others go on, and the routes of the gateway on them answer UNAVAILABLE from now on. A gateway that is shut
+   * down already stays as it is. A second call with a shorter `graceMs` hastens the first.
    */
   async shutdown ({ graceMs = DEFAULT_GRACE_MS }: ShutdownOptions = {}): Promise<void> {
+    checkMilliseconds('graceMs', graceMs)
     const app = this.#app
     this.#app = undefined
+    if (app !== undefined) this.#lifecycle.appCloses(app.server)
+    const deadline = Date.now() + graceMs
     const timer = setTimeout(() => this.#lifecycle.giveUp(), graceMs)
     try {
       await this.#lifecycle.inTurn(async () => {
-        await this.#lifecycle.stop()
-        if (app !== undefined) await this.#close(app)
+        await this.#lifecycle.stop(deadline, app === undefined ? undefined : { server: app.server, close: () => this.#close(app) })
       })
     } finally {
       clearTimeout(timer)
@@ -273,13 +298,16 @@ export class GrpcGateway implements Mountable {
   async #close (app: FastifyInstance): Promise<void> {
     this.#closing.add(app.server)
     await app.close()
+    this.#lifecycle.unmount(app.server)
   }
 
   async #appCloses (app: object): Promise<void> {
     this.#mounted.delete(app)
     if (this.#closing.has(app)) return
+    this.#lifecycle.appCloses(app)
     if (this.#app?.server === app) this.#app = undefined
     await this.shutdown()
+    this.#lifecycle.unmount(app)
   }
 
   /** Every way to call an RPC over HTTP. Prefixes are known once the gateway is registered with an app. */

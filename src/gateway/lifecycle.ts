@@ -1,35 +1,61 @@
-/** The life of a gateway: starts and stops of its gRPC server, one after the other, and the calls that are open meanwhile. */
-import { setImmediate } from 'node:timers/promises'
+/** The life of a gateway: start, drain and stop of its servers, and the calls that are open meanwhile. */
+import { setImmediate as turn } from 'node:timers/promises'
 import type { Logger } from '../call/logger.ts'
 import { OpenCalls } from '../call/open-calls.ts'
 import type { GrpcServer } from '../grpc/server.ts'
 import type { HealthStates } from '../health/state.ts'
 import { ClosingConnections } from '../rest/closing-connections.ts'
+import type { Connections } from '../rest/connections.ts'
+import { Drain } from './drain.ts'
 
 /**
  * `idle` before the first start: HTTP is served already, so that apps can be tested without ports. `draining` while
- * open calls may still end, `stopped` from then to the next start.
+ * everything is served and clients are asked to go elsewhere. `stopping` while what has come is finished, `stopped` from
+ * then to the next start.
  */
-export type State = 'idle' | 'serving' | 'draining' | 'stopped'
+export type State = 'idle' | 'serving' | 'draining' | 'stopping' | 'stopped'
 
 /** How long ended calls may take to tell their clients. */
 const FLUSH_MS = 500
+/** So many connections may wait to be accepted, of which Node.js accepts one with each turn of the event loop. */
+const BACKLOG = 511
+/** Of a connection that is accepted, until its first request is read. */
+const TURNS_TO_READ = 3
+
+/** An app with routes of the gateway. */
+interface App {
+  readonly connections: Connections
+  isClosing: boolean
+}
+
+/** The app that `listen` has made. */
+export interface OwnApp {
+  readonly server: object
+  close (): Promise<void>
+}
 
 export class Lifecycle {
+  /** Calls of the user's services. */
   readonly openCalls: OpenCalls
   /** Of built-in services: no shutdown waits for them. */
   readonly builtInCalls = new OpenCalls()
   readonly closings = new ClosingConnections()
+  /** Known by their HTTP servers. */
+  readonly #apps = new Map<object, App>()
   readonly #makeServer: () => GrpcServer
   readonly #health: HealthStates
   readonly #log: () => Logger
-  #state: State = 'idle'
+  #phase: Exclude<State, 'draining'> = 'idle'
+  /** Whether everything listens that was asked to. */
+  #listens = false
+  #drain: Drain | undefined
   #server: GrpcServer | undefined
   #port: number | undefined
   /** Starts and stops that have been asked for. */
   #transition: Promise<unknown> = Promise.resolve()
   /** Ends the wait of a stop that is under way. */
   #giveUp: (() => void) | undefined
+  #isImpatient = false
 
   constructor (makeServer: () => GrpcServer, health: HealthStates, log: () => Logger, lookMs: number) {
     this.openCalls = new OpenCalls(lookMs)
@@ -39,7 +65,7 @@ export class Lifecycle {
   }
 
   get state (): State {
-    return this.#state
+    return this.#drain !== undefined && (this.#phase === 'idle' || this.#phase === 'serving') ? 'draining' : this.#phase
   }
 
   /** The port that the gRPC server is bound to; undefined while there is none. */
@@ -47,9 +73,30 @@ export class Lifecycle {
     return this.#port
   }
 
-  /** Whether new calls may begin. */
-  get acceptsCalls (): boolean {
-    return this.#state === 'idle' || this.#state === 'serving'
+  /**
+   * Whether new calls may begin on an app. While it closes, those of its open connections are served till the end; an app
+   * that stays open would never end with them.
+   */
+  acceptsCalls (app: object): boolean {
+    return this.#phase === 'idle' || this.#phase === 'serving' || (this.#phase === 'stopping' && this.#apps.get(app)?.isClosing === true)
+  }
+
+  /** An app has routes of the gateway. */
+  mount (app: object, connections: Connections): void {
+    if (this.#apps.has(app)) return
+    this.#apps.set(app, { connections, isClosing: false })
+    if (this.#drain !== undefined) connections.moveOn(this)
+  }
+
+  /** An app closes, or is about to. */
+  appCloses (app: object): void {
+    const known = this.#apps.get(app)
+    if (known !== undefined) known.isClosing = true
+  }
+
+  /** An app is closed. */
+  unmount (app: object): void {
+    this.#apps.delete(app)
   }
 
   /** Runs after what has been asked for before. */
@@ -61,40 +108,122 @@ export class Lifecycle {
 
   /** @returns false when it is started already */
   async start (): Promise<boolean> {
-    if (this.#state === 'serving') return false
+    if (this.#phase === 'serving') return false
     const server = this.#makeServer()
     this.#port = await server.bind()
     this.openCalls.open()
     this.builtInCalls.open()
     this.#server = server
-    this.#state = 'serving'
+    this.#phase = 'serving'
     return true
   }
 
-  /** Takes no new calls, and waits for open ones until they are over or `giveUp` is called; then ends them. */
-  async stop (): Promise<void> {
-    if (this.#state === 'stopped') return
-    this.#state = 'draining'
-    const patience = new Promise<boolean>(resolve => { this.#giveUp = () => resolve(false) })
-    this.#health.set('draining')
-    // Those who watch get to know before the connections do.
-    if (this.builtInCalls.size > 0) await setImmediate()
-    this.builtInCalls.shutDown()
-    const over = Promise.all([this.#server?.close(), this.openCalls.idle().then(() => this.closings.idle())]).then(() => true)
-    if (!await Promise.race([over, patience])) {
-      if (this.openCalls.size > 0) this.#log().warn({ calls: this.openCalls.size }, 'Calls outlasted the grace time of the shutdown and are ended')
-      this.openCalls.shutDown()
-      if (!await settlesWithin(over, FLUSH_MS)) {
-        this.#server?.destroy()
-        this.closings.destroy()
-      }
+  /** Everything listens that was asked to, so that probes may be told. */
+  listens (): void {
+    if (this.#phase !== 'serving') return
+    this.#listens = true
+    if (this.#drain === undefined) this.#health.set('serving')
+  }
+
+  /**
+   * Asks clients to go elsewhere, and goes on to serve them.
+   *
+   * @returns when that has gone on for `minMs` and no call is open; false when it was taken back
+   */
+  async drain (minMs: number): Promise<boolean> {
+    if (this.#phase === 'stopped') return true
+    if (this.#drain === undefined) {
+      this.#drain = new Drain()
+      this.#health.set('draining')
+      this.#moveOn()
     }
+    return await this.#drain.done(minMs, this.openCalls)
+  }
+
+  undrain (): void {
+    const drain = this.#drain
+    if (drain === undefined || this.#phase === 'stopping') return
+    this.#drain = undefined
+    for (const { connections } of this.#apps.values()) connections.stay(this)
+    this.#health.set(this.#listens ? 'serving' : 'starting')
+    drain.end(false)
+  }
+
+  #moveOn (): void {
+    for (const { connections } of this.#apps.values()) connections.moveOn(this)
+    this.#server?.moveOn()
+  }
+
+  /**
+   * Takes no new connections, and waits for open calls until they are over, `deadline` is reached or `giveUp` is called;
+   * then ends them.
+   *
+   * @param deadline in milliseconds of the clock
+   */
+  async stop (deadline: number, own?: OwnApp): Promise<void> {
+    if (this.#phase === 'stopped') return await own?.close()
+    const patience = new Promise<boolean>(resolve => {
+      this.#giveUp = () => {
+        this.#isImpatient = true
+        resolve(false)
+      }
+    })
+    const timer = setTimeout(() => this.giveUp(), Math.max(0, deadline - Date.now()))
+    this.#phase = 'stopping'
+    this.#health.set('draining')
+    this.#moveOn()
+    await this.#readWhatCame()
+    const over = Promise.all([this.#server?.close(), own?.close(), this.#callsOver(), this.#appsClosed()]).then(() => true)
+    try {
+      if (!await Promise.race([over, patience])) await this.#end(over, own)
+    } finally {
+      clearTimeout(timer)
+      this.#stopped()
+    }
+  }
+
+  /** What clients had sent before is read, so that it counts as open. */
+  async #readWhatCame (): Promise<void> {
+    for (let i = 0; i < BACKLOG + TURNS_TO_READ && !this.#isImpatient; i++) await turn()
+  }
+
+  /** What the gateway itself has to say is said to the end of the others. */
+  async #callsOver (): Promise<void> {
+    await this.openCalls.idle()
+    this.builtInCalls.shutDown()
+    await this.closings.idle()
+  }
+
+  async #appsClosed (): Promise<void> {
+    await Promise.all([...this.#apps.values()].filter(({ isClosing }) => isClosing).map(({ connections }) => connections.closed()))
+  }
+
+  /** Ends what is still open. */
+  async #end (over: Promise<boolean>, own: OwnApp | undefined): Promise<void> {
+    if (this.openCalls.size > 0) this.#log().warn({ calls: this.openCalls.size }, 'Calls outlasted the grace time of the shutdown and are ended')
+    this.openCalls.shutDown()
+    this.builtInCalls.shutDown()
+    if (await settlesWithin(over, FLUSH_MS)) return
+    this.#server?.destroy()
+    this.closings.destroy()
+    if (own === undefined) return
+    this.#apps.get(own.server)?.connections.destroy()
+    await own.close()
+  }
+
+  #stopped (): void {
     // Those that interceptors still hold back find it closed.
     this.openCalls.shutDown()
+    this.builtInCalls.shutDown()
+    for (const { connections } of this.#apps.values()) connections.stay(this)
+    this.#drain?.end(true)
+    this.#drain = undefined
     this.#giveUp = undefined
+    this.#isImpatient = false
     this.#server = undefined
     this.#port = undefined
-    this.#state = 'stopped'
+    this.#listens = false
+    this.#phase = 'stopped'
     this.#health.set('notServing')
   }
 

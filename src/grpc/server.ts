@@ -4,7 +4,7 @@
  * handling.
  */
 import { Server, ServerCredentials, type ServerInterceptingCall, type ChannelOptions, type ServerInterceptingCallInterface, type ServerInterceptor } from '@grpc/grpc-js'
-import type { TimeoutPolicy } from '../call/deadline.ts'
+import { LONGEST_TIMER, type TimeoutPolicy } from '../call/deadline.ts'
 import { intercept, methodDescriptor } from '../call/interceptors.ts'
 import { Invocation } from '../call/invocation.ts'
 import type { Logger } from '../call/logger.ts'
@@ -15,6 +15,7 @@ import { Certificates } from '../tls/certificates.ts'
 import { TlsCredentials } from './credentials.ts'
 import { GrpcExchange } from './grpc-exchange.ts'
 import { halfCloseAfterCancel } from './half-close.ts'
+import { HeldCall } from './held-call.ts'
 import { limitsTime, timeoutInterceptor } from './timeout.ts'
 import { interceptUnknownMethods, unknownMethodStatus } from './unknown-methods.ts'
 
@@ -42,6 +43,8 @@ export class GrpcServer {
   readonly #methods: ReadonlyMap<string, InterceptedMethod>
   readonly #interceptors: readonly ServerInterceptor[]
   #tls: TlsCredentials | undefined
+  /** The port that it is bound to. */
+  #port = 0
 
   constructor (options: GrpcServerOptions) {
     this.#options = options
@@ -73,9 +76,11 @@ export class GrpcServer {
     const method = this.#methods.get(path)
     if (method === undefined) return outermost(() => call.sendStatus(unknownMethodStatus(path)))
     const { served, descriptor } = method
+    const held = this.#options.interceptors.length > 0 ? new HeldCall(call) : undefined
     const intercepted = intercept(this.#interceptors, descriptor, call)
     return outermost(() => {
       const invocation = new Invocation(served, intercepted, exchange)
+      held?.isFor(invocation, served.openCalls)
       intercepted.start(served.requestStream ? halfCloseAfterCancel(invocation) : invocation)
     })
   }
@@ -91,14 +96,19 @@ export class GrpcServer {
     const tls = this.#tls = credentials instanceof Certificates ? new TlsCredentials(credentials) : undefined
     return new Promise((resolve, reject) => {
       this.#server.bindAsync(address, tls ?? credentials as ServerCredentials | undefined ?? ServerCredentials.createInsecure(), (error, bound) => {
-        if (error === null) return resolve(bound)
+        if (error === null) return resolve(this.#port = bound)
         this.destroy()
         reject(new configurationErrors.FGG_ERR_LISTEN(address, listenProblem(error)))
       })
     })
   }
 
-  /** Takes no more connections and calls; resolves when the open ones are over. */
+  /** Sends GOAWAY on the connections that are open now. Their calls go on, and new ones use other connections. */
+  moveOn (): void {
+    this.#server.drain(this.#options.address.replace(/\d+$/, String(this.#port)), LONGEST_TIMER)
+  }
+
+  /** Takes no more connections, and on those that are open no more calls; resolves when they are over. */
   close (): Promise<void> {
     this.#tls?.release()
     return new Promise(resolve => this.#server.tryShutdown(() => resolve()))

@@ -57,3 +57,8 @@ export function forgetCall (call: Cancellable, { raw }: FastifyRequest): void {
   if (connection.call === call) connection.call = undefined
   else connection.waiting?.delete(call)
 }
+
+/** Whether calls wait behind the one whose response is being written, because requests are pipelined. */
+export function hasWaitingCalls (socket: Socket): boolean {
+  return ((socket as KnownSocket)[kConnection]?.waiting?.size ?? 0) > 0
+}

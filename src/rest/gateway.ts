@@ -9,6 +9,7 @@ import type { Health } from '../health/health.ts'
 import type { JsonOptions } from '../json/options.ts'
 import type { JsonCodecs } from '../json/codec.ts'
 import type { ClosingConnections } from './closing-connections.ts'
+import type { Connections } from './connections.ts'
 import type { ErrorWriter } from './error-body.ts'
 import type { LateBodies } from './late-bodies.ts'
 
@@ -62,10 +63,10 @@ export interface HttpGateway {
   readonly ready: Promise<unknown> | undefined
   jsonOptions (method: ServedMethod): JsonOptions
   timeoutPolicy (method: ServedMethod): TimeoutPolicy
-  /** False from the beginning of a shutdown to the next startup. */
-  acceptsCalls (): boolean
-  /** Hears of the URLs that its routes have been given on an app, which is known by its HTTP server. */
-  mounted (routes: ReadonlyArray<{ readonly template: string, readonly method: ServedMethod }>, app: object): void
+  /** Whether calls may begin on an app, which is known by its HTTP server. */
+  acceptsCalls (app: object): boolean
+  /** Hears of the URLs that its routes have been given on an app. */
+  mounted (routes: ReadonlyArray<{ readonly template: string, readonly method: ServedMethod }>, app: object, connections: Connections): void
   /** An app with its routes begins to close. Resolves when the gateway is shut down. */
   appCloses (app: object): Promise<void>
   /** The logger that the gateway was given; else requests log by their own. */

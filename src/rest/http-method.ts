@@ -40,7 +40,7 @@ export class HttpMethod {
    * @throws GrpcError UNAVAILABLE during a shutdown, INVALID_ARGUMENT for wrong headers
    */
   admit (request: FastifyRequest): number | undefined {
-    if (!this.gateway.acceptsCalls()) throw new GrpcError(status.UNAVAILABLE, 'The server is shutting down')
+    if (!this.gateway.acceptsCalls(request.server.server)) throw new GrpcError(status.UNAVAILABLE, 'The server is shutting down')
     this.gateway.headers.check(request.raw.rawHeaders)
     return this.timeoutOf(request)
   }

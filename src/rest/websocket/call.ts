@@ -15,7 +15,7 @@ import type { FrameCodec } from './codec.ts'
 import { Entrance } from './entrance.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { FrameRequests } from './requests.ts'
-import { OPEN, type WebSocket } from './socket.ts'
+import { CLOSED, OPEN, type WebSocket } from './socket.ts'
 
 /** With this many bytes waiting to be written, the handler has to wait too. */
 const MOST_WAITING = 16 * 1024
@@ -163,6 +163,7 @@ export class WebSocketCall extends HttpCall {
     }
     const { gateway } = this.route
     const { error, status } = endOfCall(gateway, ending, this.refusedWith)
+    if (this.#socket.readyState === CLOSED) return
     this.#socket.once('close', gateway.closings.add(() => this.#socket.terminate()))
     this.#cork()
     const end = { ...status, requestId: this.requestId() }

@@ -21,6 +21,8 @@ export interface WebSocket extends EventEmitter {
 
 /** `readyState` of a socket on which frames can be sent. */
 export const OPEN = 1
+/** Of one that is over. */
+export const CLOSED = 3
 
 /** What @fastify/websocket adds to the options of a route. */
 export interface WebSocketRouteOptions {
