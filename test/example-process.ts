@@ -9,8 +9,8 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 export interface Running { output: string, grpc: string, http: string, child: ChildProcess, ended: Promise<number | null> }
 
 /** Starts a command on free ports and waits until it says where it listens. */
-export async function run (t: Test, command: string[], ready = /HTTP \S+\n/): Promise<Running> {
-  const child = spawn(command[0]!, command.slice(1), { cwd: root, env: { ...process.env, GRPC_PORT: '0', HTTP_PORT: '0' }, stdio: ['ignore', 'pipe', 'pipe'] })
+export async function run (t: Test, command: string[], ready = /HTTP \S+\n/, env: NodeJS.ProcessEnv = {}): Promise<Running> {
+  const child = spawn(command[0]!, command.slice(1), { cwd: root, env: { ...process.env, ...env, GRPC_PORT: '0', HTTP_PORT: '0' }, stdio: ['ignore', 'pipe', 'pipe'] })
   let output = ''
   const ended = new Promise<number | null>(resolve => child.once('exit', resolve))
   t.teardown(async () => {

@@ -1,0 +1,45 @@
+/** An app for production, as the manifests beside it run it: `npx tsx examples/kubernetes/main.ts` */
+import { GrpcGateway } from '../../src/index.ts'
+import { GreeterService } from '../helloworld.ts'
+import { grpcPort, httpPort, isMain, urlOf } from '../run.ts'
+
+const {
+  /** `0.0.0.0` in a pod, where probes and the gateway of the cluster come from outside. */
+  HOST = '127.0.0.1',
+  GRACE_MS = '9000',
+  /** PEM files; without them both ports speak clear text. */
+  TLS_CERT,
+  TLS_KEY
+} = process.env
+
+/** Prefix of the routes, so that what is for everybody has a path of its own. */
+export const BASE_PATH = '/api/v1'
+
+/** Clients that balance by themselves ask for addresses again when a connection ends, and so find new pods. */
+const CONNECTION_AGE_MS = 5 * 60_000
+
+export function makeGateway (): GrpcGateway {
+  return new GrpcGateway({
+    services: [GreeterService],
+    host: HOST,
+    port: grpcPort,
+    reflection: true,
+    channelOptions: { 'grpc.max_connection_age_ms': CONNECTION_AGE_MS },
+    ...(TLS_CERT === undefined || TLS_KEY === undefined ? {} : { tls: { cert: TLS_CERT, key: TLS_KEY } })
+  })
+}
+
+if (isMain(import.meta.url)) {
+  const gateway = makeGateway()
+  const tls = TLS_CERT !== undefined && TLS_KEY !== undefined
+  const app = await gateway.listen({ host: HOST, port: httpPort, basePath: BASE_PATH, tls })
+
+  // Whoever is asked about health says no from now on; open calls have GRACE_MS.
+  process.once('SIGTERM', async () => {
+    await gateway.shutdown({ graceMs: Number(GRACE_MS) })
+    process.exit()
+  })
+
+  console.log(`gRPC ${gateway.address}`)
+  console.log(`HTTP ${urlOf(app)}`)
+}
