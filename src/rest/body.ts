@@ -20,7 +20,10 @@ export function collectBodies (scope: FastifyInstance, limits: BodyLimits): void
   scope.removeAllContentTypeParsers()
   // Fastify finds a type that is named sooner than `*`.
   for (const type of ['application/json', '*']) {
-    scope.addContentTypeParser(type, (request, payload, done) => collect(request, payload, limits, done))
+    scope.addContentTypeParser(type, (request, payload, done) => {
+      noticeDecoding(request, payload)
+      collect(request, payload, limits, done)
+    })
   }
 }
 
@@ -32,11 +35,17 @@ export function passBodies (scope: FastifyInstance, closings: ClosingConnections
     endUnreadBody(request, reply, closings)
     done()
   })
-  scope.addContentTypeParser('*', (_request, payload, done) => {
+  scope.addContentTypeParser('*', (request, payload, done) => {
+    noticeDecoding(request, payload)
     // What goes wrong before anybody reads is told to whoever does.
     payload.on('error', () => {})
     done(null, payload)
   })
+}
+
+/** What a hook has inflated, as that of @fastify/compress does, is not encoded any more. */
+function noticeDecoding (request: FastifyRequest, payload: Payload): void {
+  if (payload.receivedEncodedLength !== undefined) delete request.headers['content-encoding']
 }
 
 /** Fastify takes an HTTP/2 request without media type and length for one without body, which HTTP/2 does not say. */

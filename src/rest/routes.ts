@@ -62,7 +62,9 @@ export function registerRoute (scope: FastifyInstance, { gateway, method, templa
     bodyLimit: gateway.bodyLimit,
     config: { grpc: { rpc, kind } },
     // Fastify answers HEAD by running the handler of GET, which would begin a stream.
-    ...(kind === 'unary' ? {} : { exposeHeadRoute: false })
+    ...(kind === 'unary' ? {} : { exposeHeadRoute: false }),
+    // @fastify/compress would hold messages back until there are enough of them.
+    ...(method.definition.responseStream ? { compress: false as const } : {})
   }
   const methods = gateway.httpMethods as HTTPMethods[]
   if (!hasWebSockets(scope)) {
