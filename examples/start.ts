@@ -25,5 +25,7 @@ Try:
   curl -N ${guide}/listfeatures ${json} -d '{"lo":{"latitude":400000000,"longitude":-750000000},"hi":{"latitude":420000000,"longitude":-730000000}}'
   printf '{"latitude":%d,"longitude":%d}\\n' 407838351 -746143763 408122808 -743999179 413628156 -749015468 | curl ${guide}/recordroute ${ndjson} --data-binary @-
   printf '{"message":"%s message","location":{"latitude":%d,"longitude":%d}}\\n' First 0 0 Second 0 1 Third 1 0 Fourth 0 0 Fifth 1 0 | curl -N -T . -X POST ${guide}/routechat ${ndjson}
+  grpcurl -plaintext ${gateway.address} list
+  grpcurl -plaintext -d '{"name":"World"}' ${gateway.address} helloworld.Greeter/SayHello
 
 Ctrl-C ends it.`)

@@ -174,6 +174,12 @@ t.test('what is missing in definitions of proto-loader is restored', async t => 
   for (const name of ['test.library.v1.Book', 'test.library.v1.ListBooksRequest', 'test.search.Query', 'test.editions.Part']) t.strictSame(typed(registry, name), typed(their, name), name)
 })
 
+t.test('definitions of proto-loader are described exactly where their files are named', async t => {
+  const loaded = loadSync('library.proto', { includeDirs: [dir] })
+  const ours = await servedFiles(t, { services: servicesIn(loaded).map(service => implement(service, {})), protos: 'library.proto', includeDirs: [dir] })
+  t.strictSame(comparable(ours.get('library.proto')!, their), comparable(theirs.find(({ name }) => name === 'library.proto')!, their))
+})
+
 t.test('sources that share files', async t => {
   const names = (files: Map<string, FileDescriptorProto>): string[] => [...files.keys()].filter(name => !/^(google|grpc)\//.test(name)).sort()
   const message = (pkg: string, more = ''): string => `syntax = "proto3"; package ${pkg}; message M { string text = 1; } ${more}`

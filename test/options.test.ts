@@ -9,7 +9,7 @@ const service = implement(Greeter, {})
 t.test('each option says what it must be', async t => {
   const wrong: Array<[option: string, value: unknown, message?: RegExp]> = [
     ['services', undefined], ['services', []], ['services', service], ['path', 7], ['path', ''], ['host', 7], ['port', '50051'], ['port', 65536], ['port', -1],
-    ['exposeHttp', 'no'], ['httpMethods', 'GET'], ['httpMethods', ['get']], ['httpMethods', ['OPTIONS']], ['isSecure', 1], ['serverCredentials', {}], ['tls', 'key'],
+    ['exposeHttp', 'no'], ['reflection', 'yes'], ['httpMethods', 'GET'], ['httpMethods', ['get']], ['httpMethods', ['OPTIONS']], ['isSecure', 1], ['serverCredentials', {}], ['tls', 'key'],
     ['interceptors', {}], ['interceptors', [{}]], ['channelOptions', 7], ['protos', 7], ['includeDirs', 'protos'], ['json', { unknownFields: 'drop' }, /unknownFields.*reject, ignore/],
     ['json', { fields: 1 }, /no member `fields`/], ['json', null], ['json', { fieldNames: 'camel' }, /fieldNames.*json, proto/], ['json', { emitDefaults: 1 }], ['json', { int64: 'bigint' }, /string, number/], ['json', { enums: 'value' }],
     ['json', { space: 11 }, /0 to 10/], ['json', { space: '--' }, /white space/], ['json', { nestingLimit: 0 }, /1 to 500/], ['json', { nestingLimit: 501 }], ['types', 7], ['methods', { 'test.Greeter.SayHello': { json: { space: -1 } } }, /space.*test\.Greeter\.SayHello/], ['errors', { format: 'xml' }, /format/], ['errors', { expose: true }], ['errors', { httpStatus: 7 }], ['headers', { incoming: [] }], ['timeout', 5],
