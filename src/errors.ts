@@ -84,6 +84,7 @@ export const configurationErrors = {
   FGG_ERR_UNKNOWN_SERVICE: createError('FGG_ERR_UNKNOWN_SERVICE', '%s'),
   FGG_ERR_LISTEN_OPTION: createError('FGG_ERR_LISTEN_OPTION', 'Option `%s` of listen %s'),
   FGG_ERR_LISTEN: createError('FGG_ERR_LISTEN', 'The gRPC server cannot listen on %s: %s'),
+  FGG_ERR_WORKERS: createError('FGG_ERR_WORKERS', 'The workers cannot start: %s'),
   FGG_ERR_WEBSOCKET: createError('FGG_ERR_WEBSOCKET', 'WebSockets need the package @fastify/websocket: npm install @fastify/websocket'),
   FGG_ERR_AUTH: createError('FGG_ERR_AUTH', '%s: %s'),
   FGG_ERR_STATE: createError('FGG_ERR_STATE', '%s')

@@ -1,5 +1,6 @@
 /** The public names. */
-export { GrpcGateway, type DrainOptions, type GatewayLoad, type ListenOptions, type RouteInfo, type ShutdownOptions } from './gateway/gateway.ts'
+export { GrpcGateway } from './gateway/gateway.ts'
+export type { DrainOptions, GatewayLoad, ListenOptions, RouteInfo, ShutdownOptions, WorkersListenOptions } from './gateway/options.ts'
 export type { CallLimits, LimitOptions } from './options/limits.ts'
 export type { MethodSettings } from './options/methods.ts'
 export type { HealthOptions } from './options/health.ts'

@@ -1,11 +1,13 @@
 /** The gateway: services, the gRPC server that serves them, and what the HTTP routes need, with one lifecycle. */
 import type { ServerInterceptor } from '@grpc/grpc-js'
-import type { FastifyInstance, FastifyListenOptions } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { headerMapper } from '../call/headers.ts'
 import { guardedInterceptor } from '../call/interceptors.ts'
 import { consoleLogger, type Logger } from '../call/logger.ts'
 import { collectRegistrations } from '../call/registration.ts'
 import { bindServices, type ServedService } from '../call/served-service.ts'
+import { isWorker } from '../cluster/channel.ts'
+import type { Primary } from '../cluster/primary.ts'
 import { configurationErrors } from '../errors.ts'
 import { bindBuiltIn } from '../grpc/built-in.ts'
 import { healthService } from '../grpc/health.ts'
@@ -19,6 +21,7 @@ import { checkMilliseconds } from '../options/lifecycle.ts'
 import { Admissions, callTimes, lookMs } from '../options/limits.ts'
 import { checkMethodNames, settingsOf } from '../options/methods.ts'
 import { checkOptions, type CheckedOptions, type GatewayOptions } from '../options/options.ts'
+import { workersWithDefaults } from '../options/workers.ts'
 import { registerGrpcHttpRoutes } from '../plugin.ts'
 import { appErrors } from '../rest/app-errors.ts'
 import { errorWriter } from '../rest/error-body.ts'
@@ -28,46 +31,11 @@ import { conventionRoutes, type MountedRoute } from '../rest/routes.ts'
 import { registerWebSockets } from '../rest/websocket/socket.ts'
 import { serviceDescriber } from '../schema/from-definition.ts'
 import { loadRoots } from '../schema/load.ts'
-import type { MethodKind } from '../schema/service.ts'
 import { Certificates } from '../tls/certificates.ts'
-import { makeApp, type AppOptions } from './app.ts'
+import { makeApp } from './app.ts'
 import { Lifecycle } from './lifecycle.ts'
-
-/** One way to call an RPC over HTTP. */
-export interface RouteInfo {
-  readonly httpMethods: readonly string[]
-  /** With the prefixes of the app, once the gateway is registered with one. */
-  readonly url: string
-  /** The gRPC path: `/helloworld.Greeter/SayHello`. */
-  readonly rpc: string
-  readonly kind: MethodKind
-  /** Whether the service has a method for it; else it answers UNIMPLEMENTED. */
-  readonly implemented: boolean
-}
-
-export interface GatewayLoad {
-  /** Calls that are open on any protocol, but for those that wait. */
-  readonly running: number
-  /** Calls that wait because of `concurrentCalls`. */
-  readonly waiting: number
-}
-
-export interface DrainOptions {
-  /** How long the drain goes on at least, in milliseconds. Default 0. */
-  minMs?: number | undefined
-}
-
-export interface ShutdownOptions {
-  /** How long open calls may go on, in milliseconds; then they end with UNAVAILABLE. Default 9,000. */
-  graceMs?: number | undefined
-}
-
-export interface ListenOptions extends FastifyListenOptions, AppOptions {
-  /** Goes before the path of the gateway: `/api/v1`. Default none. */
-  basePath?: string | undefined
-  /** Serve WebSockets on the routes too. It needs the package @fastify/websocket. Default false. */
-  webSocket?: boolean | undefined
-}
+import type { DrainOptions, GatewayLoad, ListenOptions, RouteInfo, ShutdownOptions, WorkersListenOptions } from './options.ts'
+import { makePrimary, serveAsWorker } from './workers.ts'
 
 /** Less than the 10 s after which close-with-grace, and docker stop, give up. */
 const DEFAULT_GRACE_MS = 9000
@@ -99,6 +67,8 @@ export class GrpcGateway implements Mountable {
   #log: Logger
   /** The app that `listen` has made. */
   #app: FastifyInstance | undefined
+  /** While workers serve. */
+  #primary: Primary | undefined
 
   /** @throws an error with a code `FGG_ERR_…` that names the option, service or file which is wrong */
   constructor (options: GatewayOptions) {
@@ -169,7 +139,7 @@ export class GrpcGateway implements Mountable {
 
   /** The port of the gRPC server: the one that it is bound to, else the one that it is to be bound to. */
   get port (): number {
-    return this.#lifecycle.port ?? this.#options.port
+    return this.#lifecycle.port ?? this.#primary?.port ?? this.#options.port
   }
 
   /** The address of the gRPC server, for clients: `127.0.0.1:50051`. */
@@ -227,13 +197,30 @@ export class GrpcGateway implements Mountable {
    * Makes a Fastify app with the routes of this gateway, starts the gRPC server, then the HTTP server. When
    * either fails, neither is left running. Unless `fastify` says otherwise, the app logs warnings and errors.
    *
-   * @returns the app; closing it, or `shutdown`, ends both servers
+   * @returns the app; closing it, or `shutdown`, ends both servers. With `workers`, undefined in the process that starts
+   * them, once all of them listen
+   * @throws FGG_ERR_WORKERS when a worker does not come up
    *
    * @example
    * await gateway.listen({ port: 8000 })
    */
-  async listen ({ basePath, fastify, tls, webSocket = false, ...listen }: ListenOptions = {}): Promise<FastifyInstance> {
-    if (this.#app !== undefined) throw new configurationErrors.FGG_ERR_STATE('This gateway listens already. Shut it down first')
+  listen (options: WorkersListenOptions): Promise<FastifyInstance | undefined>
+  listen (options?: ListenOptions): Promise<FastifyInstance>
+  async listen ({ workers, drainMs, graceMs, ...options }: Partial<WorkersListenOptions> = {}): Promise<FastifyInstance | undefined> {
+    if (this.#app !== undefined || this.#primary !== undefined) throw new configurationErrors.FGG_ERR_STATE('This gateway listens already. Shut it down first')
+    if (workers === undefined) return await this.#listen(options)
+    const checked = workersWithDefaults({ workers, drainMs, graceMs })
+    if (isWorker()) return await serveAsWorker(this, checked, () => this.#listen(options))
+    this.#primary = makePrimary(checked, () => this.#log)
+    try {
+      await this.#primary.start()
+    } catch (error) {
+      this.#primary = undefined
+      throw error
+    }
+  }
+
+  async #listen ({ basePath, fastify, tls, webSocket = false, ...listen }: ListenOptions): Promise<FastifyInstance> {
     const app = makeApp({ fastify: { ...appErrors(this[kHttpGateway]), ...fastify }, tls }, this.#certificates, () => this.#log)
     if (webSocket) registerWebSockets(app, this.#options.limits.messageBytes)
     registerGrpcHttpRoutes(app, [this], { basePath })
@@ -281,6 +268,12 @@ export class GrpcGateway implements Mountable {
    */
   async shutdown ({ graceMs = DEFAULT_GRACE_MS }: ShutdownOptions = {}): Promise<void> {
     checkMilliseconds('graceMs', graceMs)
+    if (this.#primary === undefined) return await this.#stop(graceMs)
+    await this.#primary.shutdown(graceMs)
+    this.#primary = undefined
+  }
+
+  async #stop (graceMs: number): Promise<void> {
     const app = this.#app
     this.#app = undefined
     if (app !== undefined) this.#lifecycle.appCloses(app.server)
