@@ -138,9 +138,9 @@ t.test('ports are those at which the app listens', async t => {
 })
 
 t.test('the pod is killed only after its drain', async t => {
-  const seconds = app.lifecycle.preStop.sleep.seconds + Number(env.GRACE_MS) / 1000
+  const seconds = app.lifecycle.preStop.sleep.seconds + (Number(env.DRAIN_MS) + Number(env.GRACE_MS)) / 1000
   t.ok(pod.terminationGracePeriodSeconds >= seconds + 5, `${pod.terminationGracePeriodSeconds} s are enough for ${seconds} s and the end of the process`)
-  t.ok(app.lifecycle.preStop.sleep.seconds >= 10, 'its address is taken out of all lists before it ends')
+  t.ok(app.lifecycle.preStop.sleep.seconds >= 5, 'its address is taken out of lists before clients are asked to go')
 })
 
 t.test('objects of Node.js leave memory for the rest', async t => {
@@ -178,7 +178,8 @@ async function passes (probe: any, { grpc, http }: Running): Promise<boolean> {
 }
 
 const PROBES = ['startupProbe', 'readinessProbe', 'livenessProbe']
-const here = { HOST: '127.0.0.1' }
+/** Nobody waits as long as in a cluster. */
+const here = { HOST: '127.0.0.1', DRAIN_MS: '0' }
 
 t.test('the app runs with what the Deployment gives it, passes the probes, and ends on SIGTERM', async t => {
   const running = await run(t, example('kubernetes/main.ts'), undefined, { ...env, ...here })
@@ -202,6 +203,16 @@ t.test('with TLS as far as the pod, probes pass, and a new secret is taken up', 
   secret.renew()
   await untilAsync(async () => (await Promise.all(ports.map(shownCertificate))).every(shown => shown !== before[0]))
   await endsOnSigterm(t, running)
+})
+
+t.test('after SIGTERM the pod is not ready, lives, and answers as long as it drains', async t => {
+  const running = await run(t, example('kubernetes/main.ts'), undefined, { ...env, ...here, DRAIN_MS: '60000' })
+  running.child.kill('SIGTERM')
+  await untilAsync(async () => !await passes(app.readinessProbe, running))
+  t.notOk(await passes(app.startupProbe, running), 'gRPC clients are told too')
+  t.ok(await passes(app.livenessProbe, running))
+  const url = `${running.http}${BASE_PATH}/grpc/helloworld.Greeter/SayHello`
+  t.match(await fetchReply(url, { method: 'POST', body: '{"name":"pod"}', headers: { 'content-type': 'application/json' } }), { json: { message: 'Hello, pod!' } })
 })
 
 /** A mounted secret: names that lead through the link `..data`, which the kubelet points elsewhere. */

@@ -1,4 +1,5 @@
 /** An app for production, as the manifests beside it run it: `npx tsx examples/kubernetes/main.ts` */
+import { setTimeout } from 'node:timers/promises'
 import { GrpcGateway } from '../../src/index.ts'
 import { GreeterService } from '../helloworld.ts'
 import { grpcPort, httpPort, isMain, urlOf } from '../run.ts'
@@ -6,6 +7,7 @@ import { grpcPort, httpPort, isMain, urlOf } from '../run.ts'
 const {
   /** `0.0.0.0` in a pod, where probes and the gateway of the cluster come from outside. */
   HOST = '127.0.0.1',
+  DRAIN_MS = '0',
   GRACE_MS = '9000',
   /** PEM files; without them both ports speak clear text. */
   TLS_CERT,
@@ -34,8 +36,10 @@ if (isMain(import.meta.url)) {
   const tls = TLS_CERT !== undefined && TLS_KEY !== undefined
   const app = await gateway.listen({ host: HOST, port: httpPort, basePath: BASE_PATH, tls })
 
-  // Whoever is asked about health says no from now on; open calls have GRACE_MS.
+  // Health says no from now on, and clients are asked to go elsewhere; then open calls have GRACE_MS to end.
   process.once('SIGTERM', async () => {
+    void gateway.drain()
+    await setTimeout(Number(DRAIN_MS))
     await gateway.shutdown({ graceMs: Number(GRACE_MS) })
     process.exit()
   })

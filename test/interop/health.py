@@ -1,7 +1,7 @@
 """Asks for the servers' health with grpc_health_probe, grpcurl and curl, as Kubernetes and load balancers do."""
 import servers
 from command import run, start
-from curl import CurlTest
+from curl import JSON, CurlTest, request
 from grpcurl import GrpcurlTest, read_message
 
 SERVICES = {
@@ -15,7 +15,7 @@ SERVICES = {
 HEALTH = ['-import-path', 'protos', '-proto', 'grpc/health/v1/health.proto']
 
 # What grpc_health_probe ends with.
-SERVING, CANNOT_CONNECT, RPC_FAILED = 0, 2, 3
+SERVING, CANNOT_CONNECT, RPC_FAILED, NOT_SERVING = 0, 2, 3, 4
 
 
 def probe(address, *options):
@@ -115,3 +115,41 @@ class HttpProbes(CurlTest):
     def test_ready(self):
         response = self.curl('/readyz')
         self.assertEqual((response.status, response.json['status'], response.json['state']), (200, 'SERVING', 'serving'))
+
+
+class Draining(GrpcurlTest):
+    """A server that has been asked to drain says so, and serves on."""
+    server = 'interop'
+
+    def set_draining(self, draining):
+        self.replies('interop.Interop/SetDraining', {'draining': draining})
+
+    def setUp(self):
+        self.addCleanup(self.set_draining, False)
+
+    def test_probes(self):
+        self.set_draining(True)
+        for service in '', 'interop.Interop':
+            status, output = probe(self.address, '-service', service)
+            self.assertEqual(status, NOT_SERVING, output)
+            self.assertIn('NOT_SERVING', output)
+        ready = request(f'{self.url}/readyz')
+        self.assertEqual((ready.status, ready.json['state']), (503, 'draining'))
+        self.assertEqual(request(f'{self.url}/healthz').status, 200)
+        self.set_draining(False)
+        self.assertEqual(probe(self.address)[0], SERVING)
+        self.assertEqual(request(f'{self.url}/readyz').status, 200)
+
+    def test_calls_go_on(self):
+        self.set_draining(True)
+        self.assertEqual(self.replies('interop.Interop/Echo', {'data': 'AAEC'}), [{'data': 'AAEC'}])
+        response = request(f'{self.url}/grpc/interop/echo', *JSON, '-d', '{"data":"AAEC"}')
+        self.assertEqual((response.status, response.json, response.header('connection')), (200, {'data': 'AAEC'}, 'close'))
+
+    def test_watch(self):
+        with start(*self.command('grpc.health.v1.Health/Watch', options=['-d', '{"service":"interop.Interop"}'])) as client:
+            self.assertEqual(read_message(client.stdout), {'status': 'SERVING'})
+            for draining, status in (True, 'NOT_SERVING'), (False, 'SERVING'):
+                self.set_draining(draining)
+                self.assertEqual(read_message(client.stdout), {'status': status})
+            client.kill()

@@ -34,6 +34,7 @@ interface InteropDefinition {
   BlockServerStream: ServerStreamingMethod<Nothing, Nothing>
   BlockClientStream: ClientStreamingMethod<Nothing, Nothing>
   BlockBidi: BidiStreamingMethod<Nothing, Nothing>
+  SetDraining: UnaryMethod<{ draining: boolean }, Nothing>
   Outcome: UnaryMethod<OutcomeRequest, CallOutcome>
 }
 
@@ -93,6 +94,9 @@ class Watch {
     this.#end()
   }
 }
+
+/** Longer than any test. */
+const LONGEST_DRAIN_MS = 60_000
 
 const watches = new Map<string, Watch>()
 
@@ -173,6 +177,12 @@ const service = implement(Interop, {
     } finally {
       call.end()
     }
+  },
+
+  SetDraining ({ draining }) {
+    if (draining) void gateway.drain({ minMs: LONGEST_DRAIN_MS })
+    else gateway.undrain()
+    return {}
   },
 
   async Outcome ({ callId, waitMs }, context) {
