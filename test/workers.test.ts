@@ -16,7 +16,7 @@ const isPrimary = ({ primary }: Line): boolean => primary === true
 async function serve (t: Test, options: ServerOptions): Promise<ServerProcess> {
   const server = startServer(options)
   t.teardown(() => server.kill())
-  await server.line(({ primary, code }) => primary === true || code === 'FGG_ERR_WORKERS', 'the start')
+  await server.started()
   return server
 }
 

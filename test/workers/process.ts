@@ -20,6 +20,8 @@ export interface ServerProcess {
   ports (): Ports
   /** Waits for such a line after the first `from`. */
   line (is: (line: Line) => boolean, what: string, from?: number): Promise<Line>
+  /** Waits until the primary and all workers have said that they listen, or the primary that it cannot. */
+  started (): Promise<void>
   /** Restarts the workers one by one, and waits for the end of it. */
   restart (): Promise<void>
   /** Ends every process, whatever it does. */
@@ -63,6 +65,11 @@ export function startServer (options: ServerOptions): ServerProcess {
       const found = lines.slice(from).find(is)
       if (found === undefined) throw new Error(`The server has ended without ${what}: ${JSON.stringify(lines)} ${errors}`)
       return found
+    },
+    async started () {
+      const { code } = await server.line(({ primary, code }) => primary === true || code === 'FGG_ERR_WORKERS', 'the start')
+      // Lines of several processes come in any order.
+      if (code === undefined) await until(() => server.workers().length === options.workers, 'all workers', 60_000)
     },
     async restart () {
       const from = lines.length

@@ -11,7 +11,7 @@ const MOST_SHOWN = 20
 const restarts = Number(process.argv[2] ?? 10)
 const server = startServer({ workers: 2 })
 try {
-  await server.line(({ primary }) => primary === true, 'the start')
+  await server.started()
   const load = startLoad(server.ports())
   const start = performance.now()
   for (let i = 0; i < restarts; i++) await server.restart()
