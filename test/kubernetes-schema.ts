@@ -43,7 +43,7 @@ function typeProblems (manifests: readonly Manifest[]): string[][] {
     join(root, `test/manifest-${i}.ts`),
     `import type { I${manifest.kind} } from '${moduleOf(manifest)}'\nexport const manifest: I${manifest.kind} = ${JSON.stringify(manifest)}\n`
   ]))
-  const options: ts.CompilerOptions = { module: ts.ModuleKind.NodeNext, target: ts.ScriptTarget.ES2022, strict: true, noEmit: true, skipLibCheck: true, types: [] }
+  const options: ts.CompilerOptions = { module: ts.ModuleKind.NodeNext, target: ts.ScriptTarget.ES2022, strict: true, noEmit: true, skipLibCheck: true, lib: ['lib.es2022.d.ts'], types: [] }
   const host = ts.createCompilerHost(options)
   const { getSourceFile, fileExists } = host
   host.fileExists = file => sources.has(file) || fileExists.call(host, file)
