@@ -284,6 +284,19 @@ t.test('health is public by default, and can be taken out of that; everything el
   }
 })
 
+t.test('reflection is for those who are known, unless it is made public', async t => {
+  const { ServerReflection } = loadProto(new URL('../protos/grpc/reflection/v1/reflection.proto', import.meta.url))
+  const asked = async (publicMethods: string[], headers: Record<string, string>): Promise<number> => {
+    const { client } = await serve(t, { services: [whoami], reflection: true, authenticate: bearerTokens({ billing: KNOWN }), publicMethods })
+    const metadata = new Metadata()
+    for (const [name, value] of Object.entries(headers)) metadata.set(name, value)
+    return (await client(ServerReflection!).call('ServerReflectionInfo', [{ listServices: '' }], { metadata })).code
+  }
+  t.equal(await asked([], {}), status.UNAUTHENTICATED)
+  t.equal(await asked([], { authorization: `Bearer ${KNOWN}` }), status.OK)
+  t.equal(await asked(['grpc.reflection.v1.ServerReflection.*'], {}), status.OK)
+})
+
 t.test('who is not let in takes no place of those who are', async t => {
   let held: (() => void) | undefined
   const service = implement(Kinds, { Unary: () => new Promise(resolve => { held = () => resolve({ text: 'done' }) }) })
