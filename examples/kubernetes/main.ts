@@ -38,7 +38,7 @@ if (isMain(import.meta.url)) {
 
   // Health says no from now on, and clients are asked to go elsewhere; then open calls have GRACE_MS to end.
   process.once('SIGTERM', async () => {
-    void gateway.drain()
+    gateway.drain()
     await setTimeout(Number(DRAIN_MS))
     await gateway.shutdown({ graceMs: Number(GRACE_MS) })
     process.exit()

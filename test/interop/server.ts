@@ -180,7 +180,7 @@ const service = implement(Interop, {
   },
 
   SetDraining ({ draining }) {
-    if (draining) void gateway.drain({ minMs: LONGEST_DRAIN_MS })
+    if (draining) gateway.drain({ minMs: LONGEST_DRAIN_MS })
     else gateway.undrain()
     return {}
   },
