@@ -8,14 +8,14 @@ export interface WorkerOptions<T> {
   listen (): Promise<T>
   /** The port of the gRPC server. */
   port (): number
-  /** Finishes what is open and closes the servers. */
+  /** Finishes what is open and closes the servers. Never rejects. */
   retire (graceMs: number | undefined): Promise<void>
 }
 
 /** Listens, as a worker. */
 export async function listenAsWorker<T> ({ listen, port, retire }: WorkerOptions<T>): Promise<T> {
   let leaving: Promise<void> | undefined
-  const end = (graceMs?: number): void => { leaving ??= retire(graceMs).finally(() => leave()) }
+  const end = (graceMs?: number): void => { leaving ??= retire(graceMs).then(() => leave()) }
   process.on('message', (sent: unknown) => {
     const message = opened<FromPrimary>(sent)
     if (message?.kind === 'question') answerQuestion(message.id, message.topic)

@@ -210,7 +210,7 @@ export class GrpcGateway implements Mountable {
     if (this.#app !== undefined || this.#primary !== undefined) throw new configurationErrors.FGG_ERR_STATE('This gateway listens already. Shut it down first')
     if (workers === undefined) return await this.#listen(options)
     const checked = workersWithDefaults({ workers, drainMs, graceMs })
-    if (isWorker()) return await serveAsWorker(this, checked, () => this.#listen(options))
+    if (isWorker()) return await serveAsWorker(this, checked, () => this.#listen(options), () => this.#log)
     this.#primary = makePrimary(checked, () => this.#log)
     try {
       await this.#primary.start()

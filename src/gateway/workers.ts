@@ -20,14 +20,18 @@ export function makePrimary ({ workers, drainMs, graceMs }: CheckedWorkersOption
 }
 
 /** In a worker. */
-export async function serveAsWorker<T> (gateway: OfWorker, { drainMs, graceMs }: CheckedWorkersOptions, listen: () => Promise<T>): Promise<T> {
+export async function serveAsWorker<T> (gateway: OfWorker, { drainMs, graceMs }: CheckedWorkersOptions, listen: () => Promise<T>, log: () => Logger): Promise<T> {
   return await listenAsWorker({
     listen,
     port: () => gateway.port,
     async retire (asked = graceMs) {
-      gateway.drain()
-      await sleep(drainMs)
-      await gateway.shutdown({ graceMs: asked })
+      try {
+        gateway.drain()
+        await sleep(drainMs)
+        await gateway.shutdown({ graceMs: asked })
+      } catch (error) {
+        log().error({ err: error }, 'The shutdown failed')
+      }
     }
   })
 }
