@@ -57,7 +57,7 @@ answer('error', () => { throw new Error('No') })
 
 const gateway = new GrpcGateway({ services: [greeter, kinds], port, host, logger })
 try {
-  const app = await gateway.listen({ port: http, host, workers, drainMs: 1000 })
+  const app = await gateway.listen({ port: http, host, workers })
   say({ grpc: gateway.port, http: (app?.server.address() as AddressInfo | undefined)?.port ?? 0, primary: app === undefined })
   if (shutdown && cluster.isPrimary) {
     await gateway.shutdown()
