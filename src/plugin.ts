@@ -8,6 +8,7 @@ import { collectBodies, passBodies } from './rest/body.ts'
 import { Connections } from './rest/connections.ts'
 import { kHttpGateway, type HttpGateway, type Mountable } from './rest/gateway.ts'
 import { HttpMethod } from './rest/http-method.ts'
+import { registerMetricsRoute } from './rest/metrics-route.ts'
 import { notFoundHandler } from './rest/not-found.ts'
 import { mirrorPressure, registerProbes } from './rest/probes.ts'
 import { sendError } from './rest/reply.ts'
@@ -44,6 +45,7 @@ const plugin: FastifyPluginAsync<GrpcGatewayPluginOptions> = async (app, { gatew
     if (!claimed.gateways.has(gateway)) mirrorPressure(app, gateway.health)
     claimed.gateways.add(gateway)
     if (gateway.probes !== undefined) registerProbes(app, gateway.probes, claimed.gateways)
+    if (gateway.metrics !== undefined) registerMetricsRoute(app, gateway.metrics)
   }
   // Between the two, Fastify waits for the connections that are open.
   let closed: Promise<unknown> | undefined

@@ -5,6 +5,8 @@ import type { Method } from '../schema/service.ts'
 import { status } from '../status.ts'
 import type { Logger } from './logger.ts'
 import type { Principal } from './principal.ts'
+import type { CallObserver } from './observer.ts'
+import { traceContextOf, type TraceContext } from './trace-context.ts'
 
 /** grpc-js's `AuthContext`, which it does not export. */
 export type AuthContext = ReturnType<ServerInterceptingCallInterface['getAuthContext']>
@@ -28,6 +30,8 @@ export interface Exchange {
   readonly protocol: Protocol
   readonly http: HttpContext | undefined
   readonly log: Logger
+  /** Undefined where nobody watches. */
+  readonly observer: CallObserver | undefined
   /** The id that the client sent or that was given to the request. */
   requestId (): string
   /**
@@ -92,6 +96,17 @@ export class CallContext {
   get requestId (): string {
     this.#requestId ??= this.#exchange.requestId()
     return this.#requestId
+  }
+
+  /**
+   * What a call to another service needs, as headers or metadata, to belong to the same trace: `traceparent` and
+   * `tracestate`. With OpenTelemetry, they name the span of this call; else they are the client's, if it sent any that
+   * are right.
+   *
+   * @see https://www.w3.org/TR/trace-context/
+   */
+  get traceContext (): TraceContext {
+    return this.#exchange.observer?.traceContext() ?? traceContextOf(this.metadata)
   }
 
   /** A logger that adds the RPC and the request id to each line. */

@@ -11,6 +11,7 @@ import type { BoundMethod, Gate } from './bound-method.ts'
 import { requestTooSlow, responseNotTaken, streamIdle, streamTooLong } from './call-times.ts'
 import { CallContext, type Exchange } from './context.ts'
 import { statusText } from './error-status.ts'
+import type { CallObserver } from './observer.ts'
 import type { OpenCall } from './open-calls.ts'
 import { checkResponse } from './response.ts'
 import type { Timed } from './timed-list.ts'
@@ -46,6 +47,7 @@ export class Invocation implements CallListener, LimitedCall, OpenCall {
   readonly call: ServerInterceptingCallInterface
   readonly #bound: BoundMethod
   readonly #exchange: Exchange
+  readonly #observer: CallObserver | undefined
   #state = WAITING
   /** When it was let in, by the clock of the open calls. */
   #begunAt = 0
@@ -62,6 +64,8 @@ export class Invocation implements CallListener, LimitedCall, OpenCall {
     this.call = call
     this.#exchange = exchange
     this.context = new CallContext(bound.method, call, exchange, receiveMetadata)
+    this.#observer = exchange.observer
+    this.#observer?.handledIn(this.context)
   }
 
   get method (): Method {
@@ -140,6 +144,12 @@ export class Invocation implements CallListener, LimitedCall, OpenCall {
   #begin (): void {
     this.#state = READING
     this.#begunAt = this.#activeAt = this.#bound.openCalls.now
+    const run = this.#observer?.run
+    if (run === undefined) this.#proceed()
+    else run(() => this.#proceed())
+  }
+
+  #proceed (): void {
     const early = this.#early
     try {
       if (this.#bound.requestStream || this.#request !== undefined) this.#handle()
@@ -248,7 +258,7 @@ export class Invocation implements CallListener, LimitedCall, OpenCall {
       }
       return
     }
-    if (fault !== undefined) this.context.log.error({ err: fault }, `${who} failed`)
+    if (fault !== undefined) this.#report(fault, who)
     const { code, details } = this.context
     const kept = fault !== undefined && this.#bound.keepCode && code !== undefined && code !== status.OK
     this.#end({
@@ -256,6 +266,11 @@ export class Invocation implements CallListener, LimitedCall, OpenCall {
       details: kept && details !== undefined ? details : failure.details,
       metadata: merged(failure.metadata, this.#trailers(trailers))
     })
+  }
+
+  #report (fault: unknown, who: string): void {
+    this.context.log.error({ err: fault }, `${who} failed`)
+    this.#observer?.failed(fault)
   }
 
   /** Ends the call because the gateway shuts down. */

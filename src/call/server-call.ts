@@ -14,6 +14,7 @@ import { status } from '../status.ts'
 import type { AuthContext } from './context.ts'
 import { deadlineExceeded, LONGEST_TIMER } from './deadline.ts'
 import type { CallListener, Status } from './invocation.ts'
+import { listenerWithin, type CallObserver } from './observer.ts'
 
 type ConnectionInfo = ReturnType<ServerInterceptingCallInterface['getConnectionInfo']>
 type MetricsRecorder = ReturnType<ServerInterceptingCallInterface['getMetricsRecorder']>
@@ -24,6 +25,8 @@ interface Settling {
 }
 
 export abstract class ServerCall implements ServerInterceptingCallInterface {
+  /** Undefined where nobody watches. */
+  observer: CallObserver | undefined = undefined
   readonly #socket: Socket
   readonly #deadline: number = Infinity
   readonly #timer: NodeJS.Timeout | undefined
@@ -57,13 +60,14 @@ export abstract class ServerCall implements ServerInterceptingCallInterface {
 
   start (listener: CallListener): void {
     if (this.#over) return
-    this.#listener = listener
-    listener.onReceiveMetadata(this.receiveMetadata())
+    this.listen(listener)
+    this.#listener!.onReceiveMetadata(this.receiveMetadata())
   }
 
   /** Makes `listener` hear of the end of the call, when what precedes has come to it by another way. */
-  listen (listener: CallListener & Settling): void {
-    this.#listener = listener
+  listen (listener: CallListener & Partial<Settling>): void {
+    const run = this.observer?.run
+    this.#listener = run === undefined ? listener : listenerWithin(run, listener)
   }
 
   startRead (): void {
@@ -71,7 +75,9 @@ export abstract class ServerCall implements ServerInterceptingCallInterface {
   }
 
   protected deliver (message: unknown): void {
-    if (!this.#over) this.#listener?.onReceiveMessage(message)
+    if (this.#over) return
+    this.observer?.messageReceived()
+    this.#listener?.onReceiveMessage(message)
   }
 
   protected deliverEnd (): void {
@@ -90,10 +96,11 @@ export abstract class ServerCall implements ServerInterceptingCallInterface {
     try {
       serialized = this.serialize(message)
     } catch (error) {
-      this.sendStatus({ code: status.INTERNAL, details: error instanceof GrpcError ? error.details : 'Error serializing response' })
       this.report(error, 'The response does not fit its message type')
+      this.sendStatus({ code: status.INTERNAL, details: error instanceof GrpcError ? error.details : 'Error serializing response' })
       return
     }
+    this.observer?.messageSent()
     this.writeMessage(serialized, callback)
   }
 
@@ -107,17 +114,22 @@ export abstract class ServerCall implements ServerInterceptingCallInterface {
   sendStatus (ending: Status): void {
     if (this.#over) return
     this.#finish()
+    let sent = ending
     try {
       this.writeStatus(ending)
     } catch (error) {
       this.report(error, 'The response could not be written')
       this.breakOff()
+      sent = { code: status.INTERNAL, details: 'The response could not be written' }
     }
+    this.observer?.ended(sent)
   }
 
   /** The client is gone. */
   cancel (): void {
-    if (!this.#over) this.#finish()
+    if (this.#over) return
+    this.#finish()
+    this.observer?.ended({ code: status.CANCELLED, details: 'The client cancelled the call' })
   }
 
   /** As in grpc-js, listeners hear of every end, on the next tick; but for those that know of it and are done. */
@@ -133,9 +145,7 @@ export abstract class ServerCall implements ServerInterceptingCallInterface {
   }
 
   getPeer (): string {
-    const { remoteAddress, remotePort } = this.#socket
-    if (remoteAddress === undefined) return 'unknown'
-    return remotePort === undefined ? remoteAddress : `${remoteAddress}:${remotePort}`
+    return peerOf(this.#socket)
   }
 
   abstract getHost (): string
@@ -155,6 +165,12 @@ export abstract class ServerCall implements ServerInterceptingCallInterface {
   getMetricsRecorder (): MetricsRecorder {
     return droppedMetrics as unknown as MetricsRecorder
   }
+}
+
+/** The address and port of who is connected. */
+export function peerOf ({ remoteAddress, remotePort }: Socket): string {
+  if (remoteAddress === undefined) return 'unknown'
+  return remotePort === undefined ? remoteAddress : `${remoteAddress}:${remotePort}`
 }
 
 function notify (listener: CallListener): void {

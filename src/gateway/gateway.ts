@@ -21,6 +21,7 @@ import { checkMilliseconds } from '../options/lifecycle.ts'
 import { Admissions, callTimes, lookMs } from '../options/limits.ts'
 import { checkMethodNames, settingsOf } from '../options/methods.ts'
 import { checkOptions, type CheckedOptions, type GatewayOptions } from '../options/options.ts'
+import { appLogging } from '../options/telemetry.ts'
 import { workersWithDefaults } from '../options/workers.ts'
 import { registerGrpcHttpRoutes } from '../plugin.ts'
 import { appErrors } from '../rest/app-errors.ts'
@@ -32,6 +33,7 @@ import { registerWebSockets } from '../rest/websocket/socket.ts'
 import { serviceDescriber } from '../schema/from-definition.ts'
 import { loadRoots } from '../schema/load.ts'
 import { Certificates } from '../tls/certificates.ts'
+import { startTelemetry, type Telemetry } from '../telemetry/telemetry.ts'
 import { makeApp } from './app.ts'
 import { Lifecycle } from './lifecycle.ts'
 import type { DrainOptions, GatewayLoad, ListenOptions, RouteInfo, ShutdownOptions, WorkersListenOptions } from './options.ts'
@@ -60,6 +62,7 @@ export class GrpcGateway implements Mountable {
   /** Of the gRPC server, and of the HTTP server when it is to have the same. */
   readonly #certificates: Certificates | undefined
   readonly #lifecycle: Lifecycle
+  readonly #telemetry: Telemetry
   /** The routes on each app, which is known by its HTTP server. */
   readonly #mounted = new Map<object, ReadonlyArray<Pick<MountedRoute, 'template' | 'method'>>>()
   /** Apps that the gateway itself closes. */
@@ -76,6 +79,7 @@ export class GrpcGateway implements Mountable {
     const { path, httpMethods, interceptors, limits, errors = {}, headers, streams, tls } = this.#options
     const checks = healthChecks(options.health)
     this.#log = options.logger ?? consoleLogger
+    this.#telemetry = startTelemetry(options.telemetry ?? {}, () => this.#log)
     this.#health = new Health(checks, () => this.#log, (errors.expose ?? 'none') !== 'none')
     this.#lifecycle = new Lifecycle(() => this.#grpcServer(), this.#health.states, () => this.#log, lookMs(this.#options))
     this.#admissions = new Admissions(this.#options)
@@ -121,6 +125,8 @@ export class GrpcGateway implements Mountable {
       jsonOptions: method => settingsOf(this.#options, method, 'json'),
       timeoutPolicy: method => settingsOf(this.#options, method, 'timeout'),
       acceptsCalls: app => this.#lifecycle.acceptsCalls(app),
+      metrics: this.#telemetry.metrics,
+      observe: this.#telemetry.observe,
       mounted: (routes, app, connections) => {
         this.#mounted.set(app, [...this.#mounted.get(app) ?? [], ...routes])
         this.#lifecycle.mount(app, connections)
@@ -181,6 +187,7 @@ export class GrpcGateway implements Mountable {
       interceptors: this.#interceptors,
       services: [...this.#services, ...this.#builtIn],
       log: () => this.#log,
+      observe: this.#telemetry.observe,
       timeoutPolicy: method => settingsOf(this.#options, method, 'timeout')
     })
   }
@@ -195,7 +202,8 @@ export class GrpcGateway implements Mountable {
 
   /**
    * Makes a Fastify app with the routes of this gateway, starts the gRPC server, then the HTTP server. When
-   * either fails, neither is left running. Unless `fastify` says otherwise, the app logs warnings and errors.
+   * either fails, neither is left running. Unless `fastify` says otherwise, the app logs warnings and errors, and the
+   * access log where there is one.
    *
    * @returns the app; closing it, or `shutdown`, ends both servers. With `workers`, undefined in the process that starts
    * them, once all of them listen
@@ -221,7 +229,7 @@ export class GrpcGateway implements Mountable {
   }
 
   async #listen ({ basePath, fastify, tls, webSocket = false, ...listen }: ListenOptions): Promise<FastifyInstance> {
-    const app = makeApp({ fastify: { ...appErrors(this[kHttpGateway]), ...fastify }, tls }, this.#certificates, () => this.#log)
+    const app = makeApp({ fastify: { ...appLogging(this.#options.telemetry), ...appErrors(this[kHttpGateway]), ...fastify }, tls }, this.#certificates, () => this.#log)
     if (webSocket) registerWebSockets(app, this.#options.limits.messageBytes)
     registerGrpcHttpRoutes(app, [this], { basePath })
     this.#app = app

@@ -1,25 +1,39 @@
 /**
  * The exchange that carries a call over gRPC, and what all its replies have: the request id, in the initial metadata, or
- * in the trailers where a status is all there is.
+ * in the trailers where a status is all there is. It tells whoever watches the call what comes and goes.
  */
 import { Metadata, type ServerInterceptingCallInterface } from '@grpc/grpc-js'
 import type { Exchange } from '../call/context.ts'
 import type { CallListener } from '../call/invocation.ts'
 import type { Logger } from '../call/logger.ts'
+import { listenerWithin, type CallObserver, type ObserveCall, type ObservedExchange } from '../call/observer.ts'
 import { clientRequestId, madeRequestId, REQUEST_ID_KEY } from '../call/request-id.ts'
+import { status } from '../status.ts'
+import { unsized, watchSending } from './message-sizes.ts'
 
-export class GrpcExchange implements Exchange {
+export class GrpcExchange implements Exchange, ObservedExchange {
   readonly protocol = 'grpc'
   readonly http = undefined
+  readonly httpMethod = undefined
+  readonly httpStatus = undefined
+  readonly httpVersion = undefined
+  readonly urlScheme = undefined
+  readonly path: string
+  readonly observer: CallObserver | undefined
+  readonly #call: ServerInterceptingCallInterface
   readonly #log: () => Logger
   #id: string | undefined
   /** The client's, as soon as it is known. */
   #metadata: Metadata | undefined
 
-  constructor (call: ServerInterceptingCallInterface, log: () => Logger) {
+  constructor (call: ServerInterceptingCallInterface, path: string, log: () => Logger, observe: ObserveCall | undefined) {
+    this.path = path
+    this.#call = call
     this.#log = log
     this.#metadata = metadataBeforeStart(call)
+    this.observer = observe?.(this, performance.now())
     identifyReplies(call, this)
+    if (this.observer !== undefined) watchReplies(call, this.observer)
   }
 
   get log (): Logger {
@@ -29,6 +43,22 @@ export class GrpcExchange implements Exchange {
   requestId (): string {
     this.#id ??= clientRequestId(this.#metadata?.get(REQUEST_ID_KEY)[0]) ?? madeRequestId()
     return this.#id
+  }
+
+  getPeer (): string {
+    return this.#call.getPeer()
+  }
+
+  getHost (): string {
+    return this.#call.getHost()
+  }
+
+  header (name: string): string | undefined {
+    return this.#metadata?.get(name)[0]?.toString()
+  }
+
+  receiveMetadata (): Metadata {
+    return this.#metadata ?? new Metadata()
   }
 
   /** The call has been started: interceptors and handlers see the id among the client's metadata. */
@@ -85,6 +115,54 @@ class IdentifyingListener implements CallListener {
   }
 
   onCancel (): void {
+    this.#listener.onCancel()
+  }
+}
+
+const CANCELLED = { code: status.CANCELLED, details: 'The client cancelled the call' }
+
+function watchReplies (call: ServerInterceptingCallInterface, observer: CallObserver): void {
+  const { start, sendMessage, sendStatus } = call
+  const { run } = observer
+  call.start = listener => {
+    const watching = new WatchingListener(run === undefined ? listener : listenerWithin(run, listener), observer)
+    start.call(call, watching)
+    // A call that its client has given up is not started any more.
+    if (!watching.isStarted) observer.ended(CANCELLED)
+  }
+  call.sendMessage = (message, done) => watchSending(observer, () => sendMessage.call(call, message, done))
+  call.sendStatus = status => {
+    sendStatus.call(call, status)
+    observer.ended(status)
+  }
+}
+
+class WatchingListener implements CallListener {
+  isStarted = false
+  readonly #listener: CallListener
+  readonly #observer: CallObserver
+
+  constructor (listener: CallListener, observer: CallObserver) {
+    this.#listener = listener
+    this.#observer = observer
+  }
+
+  onReceiveMetadata (metadata: Metadata): void {
+    this.isStarted = true
+    this.#listener.onReceiveMetadata(metadata)
+  }
+
+  onReceiveMessage (message: unknown): void {
+    this.#listener.onReceiveMessage(unsized(message, this.#observer))
+  }
+
+  onReceiveHalfClose (): void {
+    this.#listener.onReceiveHalfClose()
+  }
+
+  /** At the end of every call; where it has had a status, this tells nothing. */
+  onCancel (): void {
+    this.#observer.ended(CANCELLED)
     this.#listener.onCancel()
   }
 }

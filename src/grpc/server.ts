@@ -8,14 +8,16 @@ import { LONGEST_TIMER, type TimeoutPolicy } from '../call/deadline.ts'
 import { intercept, methodDescriptor } from '../call/interceptors.ts'
 import { Invocation } from '../call/invocation.ts'
 import type { Logger } from '../call/logger.ts'
+import type { ObserveCall, ObserveMethod } from '../call/observer.ts'
 import type { ServedMethod, ServedService } from '../call/served-service.ts'
 import { configurationErrors } from '../errors.ts'
-import { methodKind } from '../schema/service.ts'
+import { methodKind, type Method } from '../schema/service.ts'
 import { Certificates } from '../tls/certificates.ts'
 import { TlsCredentials } from './credentials.ts'
 import { GrpcExchange } from './grpc-exchange.ts'
 import { halfCloseAfterCancel } from './half-close.ts'
 import { HeldCall } from './held-call.ts'
+import { sizingCodec } from './message-sizes.ts'
 import { limitsTime, timeoutInterceptor } from './timeout.ts'
 import { interceptUnknownMethods, unknownMethodStatus } from './unknown-methods.ts'
 
@@ -29,12 +31,15 @@ export interface GrpcServerOptions {
   readonly interceptors: readonly ServerInterceptor[]
   readonly services: readonly ServedService[]
   readonly log: () => Logger
+  /** Undefined where nobody watches. */
+  readonly observe: ObserveMethod | undefined
   timeoutPolicy (method: ServedMethod): TimeoutPolicy
 }
 
 interface InterceptedMethod {
   readonly served: ServedMethod
   readonly descriptor: ReturnType<typeof methodDescriptor>
+  readonly observe: ObserveCall | undefined
 }
 
 export class GrpcServer {
@@ -45,11 +50,14 @@ export class GrpcServer {
   #tls: TlsCredentials | undefined
   /** The port that it is bound to. */
   #port = 0
+  readonly #observeUnknown: ObserveCall | undefined
 
   constructor (options: GrpcServerOptions) {
     this.#options = options
     const methods = options.services.flatMap(service => service.methods)
-    this.#methods = new Map(methods.map(served => [served.method.path, { served, descriptor: methodDescriptor(served.definition) }]))
+    const observed = (method?: Method): ObserveCall | undefined => options.observe?.({ protocol: 'grpc', method, route: undefined })
+    this.#observeUnknown = observed()
+    this.#methods = new Map(methods.map(served => [served.method.path, { served, descriptor: methodDescriptor(served.definition), observe: observed(served.method) }]))
     const policies = new Map(methods.map(method => [method.method.path, options.timeoutPolicy(method)] as const).filter(([, policy]) => limitsTime(policy)))
     this.#interceptors = [...policies.size > 0 ? [timeoutInterceptor(policies)] : [], ...options.interceptors]
     this.#server = new Server({ ...options.channelOptions, interceptors: [({ path }, call) => this.#handOver(path, call)] })
@@ -58,7 +66,8 @@ export class GrpcServer {
   }
 
   #register (path: string, definition: ServedMethod['definition']): void {
-    const { requestStream, responseStream, requestDeserialize, responseSerialize } = definition
+    const { requestStream, responseStream } = definition
+    const { requestDeserialize, responseSerialize } = this.#options.observe === undefined ? definition : sizingCodec(definition)
     const serialize = (message: unknown): Buffer => {
       try {
         return responseSerialize(message)
@@ -72,16 +81,18 @@ export class GrpcServer {
 
   /** Takes a call through the interceptors to its `Invocation`. */
   #handOver (path: string, call: ServerInterceptingCallInterface): ServerInterceptingCall {
-    const exchange = new GrpcExchange(call, this.#options.log)
+    const { log } = this.#options
     const method = this.#methods.get(path)
+    const exchange = new GrpcExchange(call, path, log, method === undefined ? this.#observeUnknown : method.observe)
     if (method === undefined) return outermost(() => call.sendStatus(unknownMethodStatus(path)))
     const { served, descriptor } = method
     const held = this.#options.interceptors.length > 0 ? new HeldCall(call) : undefined
-    const intercepted = intercept(this.#interceptors, descriptor, call)
+    const run = exchange.observer?.run ?? now
+    const intercepted = run(() => intercept(this.#interceptors, descriptor, call))
     return outermost(() => {
       const invocation = new Invocation(served, intercepted, exchange)
       held?.isFor(invocation, served.openCalls)
-      intercepted.start(served.requestStream ? halfCloseAfterCancel(invocation) : invocation)
+      run(() => intercepted.start(served.requestStream ? halfCloseAfterCancel(invocation) : invocation))
     })
   }
 
@@ -126,6 +137,10 @@ const GRPC_JS_KINDS = { unary: 'unary', serverStreaming: 'serverStream', clientS
 /** grpc-js registers a method only with a function; the innermost interceptor takes every call before it. */
 function handledByInvocation (): never {
   throw new Error('This call bypassed its interceptors')
+}
+
+function now<T> (step: () => T): T {
+  return step()
 }
 
 /** To start a call is all that grpc-js does to the outermost one before its listener hears of anything. */

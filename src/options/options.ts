@@ -16,6 +16,8 @@ import { checkSource, isBoolean, isObject, isString, oneOf } from './checks.ts'
 import { checkHealth, checkProbes, type HealthOptions } from './health.ts'
 import { checkLimits, limitsWithDefaults, type LimitOptions, type Limits } from './limits.ts'
 import { checkMethods, type MethodSettings } from './methods.ts'
+import type { TelemetryOptions } from '../telemetry/telemetry.ts'
+import { checkTelemetry } from './telemetry.ts'
 import { checkJson, checkTimeout } from './values.ts'
 
 export interface GatewayOptions extends AccessOptions, HealthOptions {
@@ -63,6 +65,8 @@ export interface GatewayOptions extends AccessOptions, HealthOptions {
   limits?: LimitOptions | undefined
   /** Settings of single methods by full name, `helloworld.Greeter.SayHello`, or of all of a service, `helloworld.Greeter.*`. */
   methods?: Readonly<Record<string, MethodSettings>> | undefined
+  /** Access log, metrics and traces. Default none. */
+  telemetry?: TelemetryOptions | undefined
   /** Where errors of handlers are logged. Default: the logger of the app that mounts the gateway. */
   logger?: Logger | undefined
 }
@@ -99,6 +103,7 @@ const CHECKS: Readonly<Record<keyof GatewayOptions, Check>> = {
   health: checkHealth,
   probes: checkProbes,
   ...ACCESS_CHECKS,
+  telemetry: checkTelemetry,
   logger: (value: Partial<Logger> | null) => typeof value?.child === 'function' && typeof value?.error === 'function' ? undefined : 'must be a logger like pino: debug, info, warn, error and child'
 }
 

@@ -2,8 +2,10 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { ClosingConnections } from './closing-connections.ts'
 import { http2StreamOf } from './connection.ts'
+import type { HttpGateway } from './gateway.ts'
 import { HttpStatusError } from './http-status-error.ts'
 import type { LateBodies } from './late-bodies.ts'
+import { noteArrival } from './observation.ts'
 import { endUnreadBody } from './unread-body.ts'
 
 /** Where a body comes from: the request, or what a `preParsing` hook has made of it. */
@@ -15,12 +17,13 @@ export interface BodyLimits {
   readonly lateBodies: LateBodies
 }
 
-export function collectBodies (scope: FastifyInstance, limits: BodyLimits): void {
+export function collectBodies (scope: FastifyInstance, limits: BodyLimits & Pick<HttpGateway, 'observe'>): void {
   nameTypeOfHttp2(scope)
   scope.removeAllContentTypeParsers()
   // Fastify finds a type that is named sooner than `*`.
   for (const type of ['application/json', '*']) {
     scope.addContentTypeParser(type, (request, payload, done) => {
+      if (limits.observe !== undefined) noteArrival(request)
       noticeDecoding(request, payload)
       collect(request, payload, limits, done)
     })

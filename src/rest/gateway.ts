@@ -4,6 +4,7 @@ import type { TimeoutPolicy } from '../call/deadline.ts'
 import type { ErrorStatuses } from '../call/error-status.ts'
 import type { HeaderMapper } from '../call/headers.ts'
 import type { Logger } from '../call/logger.ts'
+import type { ObserveMethod } from '../call/observer.ts'
 import type { ServedMethod, ServedService } from '../call/served-service.ts'
 import type { Health } from '../health/health.ts'
 import type { JsonOptions } from '../json/options.ts'
@@ -12,6 +13,7 @@ import type { ClosingConnections } from './closing-connections.ts'
 import type { Connections } from './connections.ts'
 import type { ErrorWriter } from './error-body.ts'
 import type { LateBodies } from './late-bodies.ts'
+import type { MetricsRoute } from '../telemetry/prometheus.ts'
 
 /** How streams go over HTTP. */
 export interface StreamOptions {
@@ -69,6 +71,10 @@ export interface HttpGateway {
   mounted (routes: ReadonlyArray<{ readonly template: string, readonly method: ServedMethod }>, app: object, connections: Connections): void
   /** An app with its routes begins to close. Resolves when the gateway is shut down. */
   appCloses (app: object): Promise<void>
+  /** Undefined where there is none. */
+  readonly metrics: MetricsRoute | undefined
+  /** Undefined where nobody watches calls. */
+  readonly observe: ObserveMethod | undefined
   /** The logger that the gateway was given; else requests log by their own. */
   readonly logger: Logger | undefined
   /** Tells the gateway where to log what belongs to no request, unless it was given a logger. */

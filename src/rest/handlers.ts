@@ -16,14 +16,15 @@ type RouteHandler = (request: FastifyRequest, reply: FastifyReply) => void
 
 /** @param template the whole URL of the route */
 export function routeHandler (http: HttpMethod, template: string): RouteHandler {
-  const { method: { method: { path: rpc, requestType }, definition: { requestStream, responseStream } }, gateway, reader, writer, jsonOptions } = http
+  const { method: { method, definition: { requestStream, responseStream } }, gateway, reader, writer, jsonOptions } = http
+  const observe = gateway.observe?.({ protocol: 'http', method, route: template })
   if (requestStream) {
-    const open = requestStreamReader({ type: requestType, reader, json: jsonOptions, messageBytes: gateway.bodyLimit })
-    const route: ReplyRoute = { gateway, template, rpc, open, write: writer }
+    const open = requestStreamReader({ type: method.requestType, reader, json: jsonOptions, messageBytes: gateway.bodyLimit })
+    const route: ReplyRoute = { gateway, template, method, open, write: writer, observe }
     return responseStream ? streamHandler(http, route) : uploadHandler(http, route)
   }
-  const readMessage = requestReader(requestType, reader, jsonOptions)
-  const route: ReplyRoute = { gateway, template, rpc, open: oneMessage(readMessage), write: writer }
+  const readMessage = requestReader(method.requestType, reader, jsonOptions)
+  const route: ReplyRoute = { gateway, template, method, open: oneMessage(readMessage), write: writer, observe }
   return responseStream ? streamHandler(http, route) : unaryHandler(http, route, readMessage)
 }
 
@@ -39,6 +40,7 @@ function unaryHandler (http: HttpMethod, route: ReplyRoute, readMessage: (reques
     } catch (error) {
       return call.refuse(error)
     }
+    call.hasRead()
     if (!call.isOver) http.run(call, message)
   }
 }

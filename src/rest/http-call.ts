@@ -3,9 +3,12 @@ import type { Metadata } from '@grpc/grpc-js'
 import type { FastifyRequest } from 'fastify'
 import type { Exchange, HttpContext, Protocol } from '../call/context.ts'
 import type { Logger } from '../call/logger.ts'
+import type { ObserveCall, ObservedExchange } from '../call/observer.ts'
 import { REQUEST_ID_KEY } from '../call/request-id.ts'
 import { ServerCall } from '../call/server-call.ts'
+import type { Method } from '../schema/service.ts'
 import type { HttpGateway } from './gateway.ts'
+import { pathOf } from './observation.ts'
 import { endingOf } from './reply.ts'
 import { requestIdOf } from './request-id.ts'
 
@@ -13,11 +16,12 @@ import { requestIdOf } from './request-id.ts'
 export interface HttpRoute {
   readonly gateway: HttpGateway
   readonly template: string
-  /** The path of the RPC. */
-  readonly rpc: string
+  readonly method: Method
+  /** Undefined where nobody watches calls. */
+  readonly observe: ObserveCall | undefined
 }
 
-export abstract class HttpCall extends ServerCall implements Exchange {
+export abstract class HttpCall extends ServerCall implements Exchange, ObservedExchange {
   abstract readonly protocol: Protocol
   protected readonly route: HttpRoute
   protected readonly request: FastifyRequest
@@ -42,6 +46,28 @@ export abstract class HttpCall extends ServerCall implements Exchange {
     return this.route.gateway.logger ?? this.request.log
   }
 
+  get path (): string {
+    return pathOf(this.request.raw.url!)
+  }
+
+  header (name: string): string | undefined {
+    return this.request.headers[name]?.toString()
+  }
+
+  abstract get httpStatus (): number | undefined
+
+  get httpMethod (): string {
+    return this.request.method
+  }
+
+  get httpVersion (): string {
+    return this.request.raw.httpVersion
+  }
+
+  get urlScheme (): string {
+    return this.request.protocol
+  }
+
   requestId (): string {
     this.knownRequestId ??= requestIdOf(this.request)
     return this.knownRequestId
@@ -59,7 +85,8 @@ export abstract class HttpCall extends ServerCall implements Exchange {
 
   /** Ends the call because its request is wrong, which no handler or interceptor has said. */
   refuse (error: unknown): void {
-    const { ending, http } = endingOf(this.route.gateway, error, this.request)
+    const { ending, http, fault } = endingOf(this.route.gateway, error, this.request)
+    if (fault !== undefined) this.observer?.failed(fault)
     this.refusedWith = http
     this.sendStatus(ending)
   }
@@ -74,6 +101,7 @@ export abstract class HttpCall extends ServerCall implements Exchange {
   }
 
   protected override report (error: unknown, message: string): void {
-    this.log.error({ err: error, rpc: this.route.rpc, requestId: this.requestId() }, message)
+    this.log.error({ err: error, rpc: this.route.method.path, requestId: this.requestId() }, message)
+    this.observer?.failed(error)
   }
 }

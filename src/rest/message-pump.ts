@@ -6,6 +6,8 @@ import { HttpStatusError } from './http-status-error.ts'
 export const MOST_UNREAD = 64 * 1024
 
 export interface MessageReceiver {
+  /** So many bytes of the request have come; undefined where nobody wants to know. */
+  readonly onBytes: ((bytes: number) => void) | undefined
   onMessage (message: unknown): void
   onEnd (): void
   /** What came is no message. Nothing follows. */

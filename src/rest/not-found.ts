@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { MethodKind } from '../schema/service.ts'
 import { status } from '../status.ts'
 import type { HttpGateway } from './gateway.ts'
-import { sendStatus } from './reply.ts'
+import { refuse } from './reply.ts'
 import { setRequestId } from './request-id.ts'
 import type { MountedRoute } from './routes.ts'
 
@@ -16,7 +16,7 @@ export function notFoundHandler (gateway: HttpGateway, routes: ReadonlyMap<strin
     const path = request.raw.url!.replace(/[?#].*$/s, '')
     const route = routes.get(path)
     if (route === undefined) {
-      return sendStatus(gateway, { code: status.NOT_FOUND, details: `No RPC answers ${request.method} ${path}.` }, request, reply, 404)
+      return refuse(gateway, { code: status.NOT_FOUND, details: `No RPC answers ${request.method} ${path}.` }, request, reply, { http: 404 })
     }
     refuseMethod(route, request, reply)
   }
@@ -29,7 +29,7 @@ export function refuseMethod ({ gateway, method }: Pick<MountedRoute, 'gateway' 
     setRequestId(request, reply).code(204).send()
     return
   }
-  sendStatus(gateway, { code: status.UNIMPLEMENTED, details: `Method ${request.method} not allowed.` }, request, reply, 405)
+  refuse(gateway, { code: status.UNIMPLEMENTED, details: `Method ${request.method} not allowed.` }, request, reply, { http: 405 })
 }
 
 /** Fastify answers HEAD wherever it answers GET, unless that is a stream. */

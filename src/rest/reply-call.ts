@@ -5,7 +5,8 @@ import type { MetadataPosition } from '../call/headers.ts'
 import type { JsonWriter } from '../json/codec.ts'
 import { cancelOnDisconnect, forgetCall } from './disconnect.ts'
 import { HttpCall, type HttpRoute } from './http-call.ts'
-import type { OpenRequest, RequestBody } from './request.ts'
+import { observeCall } from './observation.ts'
+import { bodyLength, type OpenRequest, type RequestBody } from './request.ts'
 import { setRequestId } from './request-id.ts'
 
 export interface ReplyRoute extends HttpRoute {
@@ -18,16 +19,33 @@ export abstract class ReplyCall extends HttpCall {
   override readonly protocol = 'http'
   declare protected readonly route: ReplyRoute
   protected readonly reply: FastifyReply
+  /** Whether the reply has been sent, or is on its way through hooks. */
+  protected isAnswered = false
   #body: RequestBody | undefined = undefined
 
   constructor (route: ReplyRoute, request: FastifyRequest, reply: FastifyReply, timeout: number | undefined) {
     super(route, request, timeout)
     this.reply = reply
+    this.observer = observeCall(route.observe, this, request)
     cancelOnDisconnect(this, request, reply)
   }
 
+  override get httpStatus (): number | undefined {
+    const { reply } = this
+    return this.isAnswered || reply.sent || reply.raw.headersSent ? reply.statusCode : undefined
+  }
+
+  /** The whole request has been read, as one message. */
+  hasRead (): void {
+    if (this.observer === undefined) return
+    this.observer.messageReceived()
+    this.observer.bytesReceived(bodyLength(this.request))
+  }
+
   protected override read (): void {
+    const { observer } = this
     this.#body ??= this.route.open(this.request, {
+      onBytes: observer === undefined ? undefined : bytes => observer.bytesReceived(bytes),
       onMessage: message => this.deliver(message),
       onEnd: () => this.deliverEnd(),
       onError: error => this.refuse(error)

@@ -5,6 +5,7 @@ import { CHALLENGE_KEY, DEFAULT_CHALLENGE } from '../auth/challenge.ts'
 import type { Status } from '../call/invocation.ts'
 import { codeOfHttpStatus, status } from '../status.ts'
 import type { HttpGateway } from './gateway.ts'
+import { observeRefusal } from './observation.ts'
 import { requestIdOf, setRequestId } from './request-id.ts'
 import { endUnreadBody } from './unread-body.ts'
 
@@ -12,14 +13,20 @@ const UNAUTHORIZED = 401
 
 export function sendError (gateway: HttpGateway, error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   if (reply.sent) return
-  const { ending, http } = endingOf(gateway, error, request)
+  const { ending, http, fault } = endingOf(gateway, error, request)
   endUnreadBody(request, reply, gateway.closings)
   // Fastify sets it when a body could not be read, over HTTP/2 too, which has no such header.
   if (request.raw.httpVersionMajor >= 2) reply.removeHeader('connection')
-  sendStatus(gateway, ending, request, reply, http)
+  refuse(gateway, ending, request, reply, { http, fault })
 }
 
-/** Answers with a status that is not OK. */
+/** Answers a request that has no call, or not any more, with a status that is not OK. */
+export function refuse (gateway: HttpGateway, ending: Status, request: FastifyRequest, reply: FastifyReply, { http, fault }: Omit<Ending, 'ending'> = {}): void {
+  sendStatus(gateway, ending, request, reply, http)
+  observeRefusal(gateway, ending, request, reply, fault)
+}
+
+/** Answers a call with a status that is not OK. */
 export function sendStatus (gateway: HttpGateway, ending: Status, request: FastifyRequest, reply: FastifyReply, http?: number): void {
   if (ending.metadata != null) setTrailers(gateway, ending.metadata, reply)
   const { status: code, contentType, body } = gateway.writeError(ending, http)
@@ -43,8 +50,16 @@ function setTrailers (gateway: HttpGateway, metadata: Metadata, reply: FastifyRe
   gateway.headers.toHeaders(others, 'trailing', (name, value) => { reply.header(name, value) })
 }
 
-/** The status of what went wrong outside of handlers and interceptors, and the HTTP status where that says more. */
-export function endingOf (gateway: HttpGateway, error: unknown, request: FastifyRequest): { ending: Status, http?: number } {
+interface Ending {
+  readonly ending: Status
+  /** The HTTP status, where it says more. */
+  readonly http?: number | undefined
+  /** An error that nobody has thrown on purpose, and that has been logged. */
+  readonly fault?: unknown
+}
+
+/** How to answer what went wrong outside of handlers and interceptors. */
+export function endingOf (gateway: HttpGateway, error: unknown, request: FastifyRequest): Ending {
   const { code, statusCode, message } = error as Partial<FastifyError>
   if (code === 'FST_ERR_HANDLER_TIMEOUT') return { ending: { code: status.DEADLINE_EXCEEDED, details: 'Deadline exceeded' } }
   // 500 is what errors get that nobody gave a status, so that their messages are not meant for clients.
@@ -54,5 +69,5 @@ export function endingOf (gateway: HttpGateway, error: unknown, request: Fastify
   const { status: ending, fault } = gateway.errorStatus(error)
   const log = gateway.logger ?? request.log
   if (fault !== undefined) log.error({ err: fault, requestId: requestIdOf(request) }, 'A request failed before it reached its handler')
-  return { ending }
+  return { ending, fault }
 }

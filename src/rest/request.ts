@@ -33,6 +33,7 @@ export function oneMessage (readMessage: (request: FastifyRequest) => unknown): 
         } catch (error) {
           return receiver.onError(error)
         }
+        receiver.onBytes?.(bodyLength(request))
         receiver.onMessage(message)
       },
       stop () {}
@@ -55,6 +56,11 @@ export function requestReader (type: protobuf.Type, reader: JsonReader, options:
     if (body instanceof Uint8Array) return reader.fromText(decodeUtf8(body))
     return typeof body === 'string' ? reader.fromText(body) : reader.fromValue(body)
   }
+}
+
+/** The bytes of a body that has been collected; 0 for what a hook has put in its place. */
+export function bodyLength ({ body }: FastifyRequest): number {
+  return body instanceof Uint8Array ? body.length : 0
 }
 
 /** What a hook may have put in place of the body. */

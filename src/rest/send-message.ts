@@ -5,21 +5,24 @@ import { REQUEST_ID_KEY } from '../call/request-id.ts'
 /** Fastify would add the charset by itself, with more work. */
 const JSON_TYPE = 'application/json; charset=utf-8'
 
-export function sendMessage (json: string, id: string, request: FastifyRequest, reply: FastifyReply): void {
+/** @returns the bytes of the message, where they had to be counted */
+export function sendMessage (json: string, id: string, request: FastifyRequest, reply: FastifyReply): number | undefined {
   const headers = headersIfUnobserved(request, reply)
   if (headers === undefined) {
     reply.header(REQUEST_ID_KEY, id).header('content-type', JSON_TYPE).send(json)
-    return
+    return undefined
   }
   // `onResponse` hooks and loggers look at them.
   headers[REQUEST_ID_KEY] = id
   headers['content-type'] = JSON_TYPE
-  headers['content-length'] = String(Buffer.byteLength(json))
+  const bytes = Buffer.byteLength(json)
+  headers['content-length'] = String(bytes)
   const list: string[] = []
   for (const name in headers) list.push(name, headers[name]!)
   reply.raw.writeHead(200, list)
   reply.hijack()
   reply.raw.end(json)
+  return bytes
 }
 
 /** What Fastify knows of a route, as far as it matters here. */

@@ -22,11 +22,18 @@ export class UnaryReplyCall extends ReplyCall {
   protected override writeStatus (ending: Status): void {
     const { route: { gateway }, request, reply } = this
     if (reply.sent) return
+    this.isAnswered = true
     if (ending.code !== status.OK) return sendStatus(gateway, ending, request, reply, this.refusedWith)
     if (this.#body === undefined) {
       return sendStatus(gateway, { code: status.INTERNAL, details: 'The call ended without a response message' }, request, reply)
     }
     if (ending.metadata != null) this.setHeaders(ending.metadata, 'trailing')
-    sendMessage(this.#body, this.knownRequestId ?? newRequestId(request), request, reply)
+    if (this.observer === undefined) {
+      sendMessage(this.#body, this.knownRequestId ?? newRequestId(request), request, reply)
+    } else {
+      this.knownRequestId ??= newRequestId(request)
+      const bytes = sendMessage(this.#body, this.knownRequestId, request, reply)
+      this.observer.bytesSent(bytes ?? Buffer.byteLength(this.#body))
+    }
   }
 }

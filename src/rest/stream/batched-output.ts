@@ -13,8 +13,12 @@ export class BatchedOutput extends Readable {
   #waiting: Array<() => void> = []
   #whenTaken: (() => void) | undefined
 
-  constructor () {
+  readonly #onBytes: ((bytes: number) => void) | undefined
+
+  /** @param onBytes hears how many bytes are written */
+  constructor (onBytes: ((bytes: number) => void) | undefined) {
     super({ highWaterMark: BATCH_SIZE })
+    this.#onBytes = onBytes
   }
 
   /**
@@ -83,7 +87,13 @@ export class BatchedOutput extends Readable {
     const batch = this.#batch
     if (batch === '' || this.destroyed) return
     this.#batch = ''
-    this.#isBlocked = !this.push(batch, 'utf8')
+    if (this.#onBytes === undefined) {
+      this.#isBlocked = !this.push(batch, 'utf8')
+    } else {
+      const bytes = Buffer.from(batch)
+      this.#onBytes(bytes.length)
+      this.#isBlocked = !this.push(bytes)
+    }
   }
 
   #goOn (): void {

@@ -38,6 +38,7 @@ export class RequestMessages implements MessageSource, RequestBody {
   readonly #reader: JsonReader
   readonly #query: QueryBinder
   readonly #pump: MessagePump
+  readonly #onBytes: MessageReceiver['onBytes']
   #started = false
   /** Messages that have been read before they are wanted; the next one is the last. */
   #readAhead: unknown[] = []
@@ -53,6 +54,7 @@ export class RequestMessages implements MessageSource, RequestBody {
     this.#reader = reader
     this.#query = query
     this.#pump = new MessagePump(this, receiver)
+    this.#onBytes = receiver.onBytes
   }
 
   get isComplete (): boolean {
@@ -116,6 +118,7 @@ export class RequestMessages implements MessageSource, RequestBody {
 
   readonly #onData = (chunk: Buffer | string): void => {
     const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk
+    this.#onBytes?.(bytes.length)
     this.#splitter.push(bytes)
     this.#unread = this.#splitter.isEmpty && this.#readAhead.length === 0 ? 0 : this.#unread + bytes.length
     if (this.#unread >= MOST_UNREAD) this.#body!.pause()

@@ -49,6 +49,7 @@ export class StreamReplyCall extends ReplyCall {
 
   protected override writeStatus (ending: Status): void {
     const { route: { gateway }, request, reply } = this
+    this.isAnswered = true
     if (this.#output === undefined) {
       if (reply.sent) return
       if (ending.code !== status.OK) return sendStatus(gateway, ending, request, reply, this.refusedWith)
@@ -77,8 +78,8 @@ export class StreamReplyCall extends ReplyCall {
 
   #begin (): BatchedOutput {
     if (this.#output !== undefined) return this.#output
-    const { reply } = this
-    const output = this.#output = new BatchedOutput()
+    const { reply, observer } = this
+    const output = this.#output = new BatchedOutput(observer === undefined ? undefined : bytes => observer.bytesSent(bytes))
     const vary = reply.getHeader('vary')
     reply.headers({ [REQUEST_ID_KEY]: this.requestId(), 'content-type': this.#format.contentType, vary: vary === undefined ? 'accept' : `${vary}, accept`, ...this.#format.headers })
     if (this.#framing.begin !== '') output.add(this.#framing.begin)

@@ -11,6 +11,7 @@ import { status } from '../../status.ts'
 import { cancelOnDisconnect, forgetCall } from '../disconnect.ts'
 import { endOfCall, listed } from '../end-of-call.ts'
 import { HttpCall, type HttpRoute } from '../http-call.ts'
+import { observeCall } from '../observation.ts'
 import type { FrameCodec } from './codec.ts'
 import { Entrance } from './entrance.ts'
 import { Heartbeat } from './heartbeat.ts'
@@ -28,6 +29,9 @@ const LONGEST_CLOSING_MS = 2000
 
 /** A handler that writes so much without reading does not do that for its requests. */
 const MOST_DROPPED = 1000
+
+/** The HTTP status of every call that has begun. */
+const SWITCHING_PROTOCOLS = 101
 
 const NORMAL_CLOSURE = 1000
 const NO_CODE = 1005
@@ -57,6 +61,7 @@ export class WebSocketCall extends HttpCall {
 
   constructor (route: WebSocketRoute, codec: FrameCodec, request: FastifyRequest, timeout: number | undefined) {
     super(route, request, timeout)
+    this.observer = observeCall(route.observe, this, request)
     this.#codec = codec
   }
 
@@ -94,8 +99,9 @@ export class WebSocketCall extends HttpCall {
   }
 
   #listen (socket: WebSocket): void {
-    const { gateway: { bodyLimit, streams }, requestStream } = this.route
+    const { observer, route: { gateway: { bodyLimit, streams }, requestStream } } = this
     this.#requests = new FrameRequests(socket, { reader: this.#codec.open(this.request.raw.url!), binary: this.#codec.binary, requestStream, messageBytes: bodyLimit }, {
+      onBytes: observer === undefined ? undefined : bytes => observer.bytesReceived(bytes),
       onMessage: message => this.deliver(message),
       onEnd: () => this.#endRequests(),
       onError: error => this.refuse(error)
@@ -107,6 +113,10 @@ export class WebSocketCall extends HttpCall {
   override cancel (): void {
     super.cancel()
     this.#entrance?.leave()
+  }
+
+  override get httpStatus (): number | undefined {
+    return this.#entrance === undefined ? SWITCHING_PROTOCOLS : undefined
   }
 
   protected override read (): void {
@@ -141,6 +151,7 @@ export class WebSocketCall extends HttpCall {
     if (this.#entrance !== undefined) return this.#entrance.upgrade(() => this.writeMessage(serialized, done))
     if (this.#socket.readyState !== OPEN) return this.#drop(done)
     this.#cork()
+    this.observer?.bytesSent(Buffer.byteLength(serialized))
     if (this.#socket.bufferedAmount < MOST_WAITING) {
       this.#socket.send(serialized, { binary: this.#codec.binary })
       done()

@@ -101,6 +101,7 @@ export class FrameRequests implements MessageSource {
     }
     if (this.#isComplete) throw new GrpcError(status.INVALID_ARGUMENT, requestStream ? 'A message came after the end of the requests' : 'The RPC takes one request message')
     if (frame.length > messageBytes) throw messageTooLarge(messageBytes)
+    this.#receiver.onBytes?.(frame.length)
     this.#frames.push(frame)
     this.#unread += frame.length
     if (!requestStream) this.#isComplete = true

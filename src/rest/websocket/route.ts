@@ -10,8 +10,8 @@ import { isServable } from './upgrade.ts'
 
 /** What a GET route needs to take WebSockets too. */
 export function webSocketOptions (scope: FastifyInstance, http: HttpMethod, template: string): WebSocketRouteOptions & Pick<RouteOptions, 'preHandler'> {
-  const { gateway, method: { method: { path: rpc }, requestStream } } = http
-  const route: WebSocketRoute = { gateway, template, rpc, requestStream }
+  const { gateway, method: { method, requestStream } } = http
+  const route: WebSocketRoute = { gateway, template, method, requestStream, observe: gateway.observe?.({ protocol: 'websocket', method, route: template }) }
   const codecs = frameCodecs(http)
   const isGated = http.method.gate !== undefined
   /** Those that were started before the upgrade. */

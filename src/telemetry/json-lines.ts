@@ -1,0 +1,60 @@
+/** Lines of an access log as JSON, written in batches: those of one turn of the event loop at once. */
+import { hostname } from 'node:os'
+import type { CallLine, LineForm } from './access-log.ts'
+
+/** Where lines go: `process.stdout`, a stream to a file. */
+export interface LineStream {
+  write (text: string): unknown
+}
+
+/** As pino numbers them. */
+const LEVELS = { debug: 20, info: 30, warn: 40 }
+
+/** A batch of this size, in UTF-16 units, does not wait. */
+const BATCH_SIZE = 16 * 1024
+
+/** The form of the lines is that of pino, so that what reads its lines reads these. */
+export class JsonLines implements LineForm<string> {
+  readonly #stream: LineStream
+  readonly #level: number
+  #batch = ''
+  #isScheduled = false
+
+  constructor (stream: LineStream, level: keyof typeof LEVELS) {
+    this.#stream = stream
+    this.#level = LEVELS[level]
+  }
+
+  bind (fields: object): string {
+    return `,${JSON.stringify({ pid: process.pid, hostname: hostname(), ...fields }).slice(1, -1)}`
+  }
+
+  /** Ids and addresses have nothing in them that would have to be escaped. */
+  write (bound: string, line: CallLine, message: string): void {
+    const { userAgent, traceId, principal, metadata } = line
+    let text = '{"level":' + this.#level + ',"time":' + Date.now() + bound +
+      ',"requestId":"' + line.requestId + '","peer":"' + line.peer + '","durationMs":' + line.durationMs +
+      ',"messagesIn":' + line.messagesIn + ',"messagesOut":' + line.messagesOut +
+      ',"bytesIn":' + line.bytesIn + ',"bytesOut":' + line.bytesOut
+    if (userAgent !== undefined) text += ',"userAgent":' + JSON.stringify(userAgent)
+    if (traceId !== undefined) text += ',"traceId":"' + traceId + '"'
+    if (principal !== undefined) text += ',"principal":' + JSON.stringify(principal)
+    if (metadata !== undefined) text += ',"metadata":' + JSON.stringify(metadata)
+    this.#batch += text + ',"msg":"' + message + '"}\n'
+    if (this.#batch.length >= BATCH_SIZE) return this.#flush()
+    if (this.#isScheduled) return
+    this.#isScheduled = true
+    setImmediate(JsonLines.#flushNow, this)
+  }
+
+  #flush (): void {
+    const batch = this.#batch
+    this.#batch = ''
+    if (batch !== '') this.#stream.write(batch)
+  }
+
+  static readonly #flushNow = (lines: JsonLines): void => {
+    lines.#isScheduled = false
+    lines.#flush()
+  }
+}
