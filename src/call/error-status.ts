@@ -93,3 +93,9 @@ export function statusText (details: string): string {
   const text = details.length <= LONGEST_DETAILS ? details : details.slice(0, LONGEST_DETAILS - CUT_MARK.length) + CUT_MARK
   return text.toWellFormed()
 }
+
+/** Adds metadata to those of a status. */
+export function merged (metadata: Metadata, more: Metadata | undefined): Metadata {
+  if (more !== undefined) metadata.merge(more)
+  return metadata
+}

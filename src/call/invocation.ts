@@ -8,9 +8,10 @@ import type { Method } from '../schema/service.ts'
 import { status } from '../status.ts'
 import type { LimitedCall } from './admission.ts'
 import type { BoundMethod, Gate } from './bound-method.ts'
+import { isAbortError, reasonOfCancellation } from './cancellation.ts'
 import { requestTooSlow, responseNotTaken, streamIdle, streamTooLong } from './call-times.ts'
 import { CallContext, type Exchange } from './context.ts'
-import { statusText } from './error-status.ts'
+import { merged, statusText } from './error-status.ts'
 import type { CallObserver } from './observer.ts'
 import type { OpenCall } from './open-calls.ts'
 import { checkResponse } from './response.ts'
@@ -216,7 +217,7 @@ export class Invocation implements CallListener, LimitedCall, OpenCall {
   onCancel (): void {
     const givenUp = this.isOpen
     this.#leave()
-    if (givenUp) this.context.cancel(this.#reasonOfCancellation())
+    if (givenUp) this.context.cancel(reasonOfCancellation(this.context))
     this.#tellOver()
   }
 
@@ -341,22 +342,4 @@ export class Invocation implements CallListener, LimitedCall, OpenCall {
     const own = this.context.usedTrailers
     return given instanceof Metadata ? merged(given.clone(), own) : own
   }
-
-  #reasonOfCancellation (): GrpcError {
-    return this.context.timeRemaining() <= TIMER_TOLERANCE_MS
-      ? new GrpcError(status.DEADLINE_EXCEEDED, 'Deadline exceeded')
-      : new GrpcError(status.CANCELLED, 'The client cancelled the call')
-  }
-}
-
-/** Timers may fire this much before the clock says so. */
-const TIMER_TOLERANCE_MS = 2
-
-function merged (metadata: Metadata, more: Metadata | undefined): Metadata {
-  if (more !== undefined) metadata.merge(more)
-  return metadata
-}
-
-function isAbortError (error: unknown): boolean {
-  return error instanceof Error && error.name === 'AbortError'
 }

@@ -3,6 +3,7 @@ import type { Protocol } from '../call/context.ts'
 import { consoleLogger, type Logger } from '../call/logger.ts'
 import type { ObservedMethod } from '../call/observer.ts'
 import { statusName } from '../status.ts'
+import type { CallLine, LineForm } from './call-line.ts'
 import { JsonLines, type LineStream } from './json-lines.ts'
 import type { ObservedCall } from './observed-call.ts'
 import { redactor } from './redaction.ts'
@@ -34,28 +35,6 @@ export interface AccessLogOptions {
   stream?: LineStream | undefined
   /** Leaves out the lines for which it returns true, those of health checks for instance. Default none. */
   skip?: ((call: AccessLogCall) => boolean) | undefined
-}
-
-/** What a line says beside what many lines have in common. All of it can be logged as it is. */
-export interface CallLine {
-  requestId: string
-  peer: string
-  durationMs: number
-  messagesIn: number
-  messagesOut: number
-  bytesIn: number
-  bytesOut: number
-  userAgent?: string
-  traceId?: string
-  principal?: string
-  metadata?: Readonly<Record<string, string>>
-}
-
-/** How lines are written. */
-export interface LineForm<Bound> {
-  /** Prepares what many lines have in common: to write it each time takes longer than the rest. */
-  bind (fields: object): Bound
-  write (bound: Bound, line: CallLine, message: string): void
 }
 
 export class AccessLog {

@@ -1,6 +1,6 @@
 /** Lines of an access log as JSON, written in batches: those of one turn of the event loop at once. */
 import { hostname } from 'node:os'
-import type { CallLine, LineForm } from './access-log.ts'
+import type { CallLine, LineForm } from './call-line.ts'
 
 /** Where lines go: `process.stdout`, a stream to a file. */
 export interface LineStream {

@@ -2,7 +2,8 @@
 import type { ObservedExchange, ObservedMethod } from '../call/observer.ts'
 import { traceIdOf } from '../call/trace-context.ts'
 import { statusName } from '../status.ts'
-import type { AccessLog, CallLine } from './access-log.ts'
+import type { AccessLog } from './access-log.ts'
+import type { CallLine } from './call-line.ts'
 import type { ObservedCall } from './observed-call.ts'
 import { loggable } from './redaction.ts'
 
