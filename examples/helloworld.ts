@@ -1,6 +1,6 @@
 /** One class, served over gRPC and HTTP: `npx tsx examples/helloworld.ts` */
 import { GrpcError, GrpcGateway, loadProto, status, type CallContext, type ServiceRegistrar, type UnaryMethod } from '../src/index.ts'
-import { closeOnSignal, grpcPort, httpPort, isMain, urlOf } from './run.ts'
+import { grpcPort, httpPort, isMain, urlOf } from './run.ts'
 
 interface HelloRequest { name: string }
 interface HelloReply { message: string }
@@ -31,7 +31,6 @@ export class GreeterService {
 if (isMain(import.meta.url)) {
   const gateway = new GrpcGateway({ services: [GreeterService], port: grpcPort, reflection: true })
   const app = await gateway.listen({ port: httpPort })
-  closeOnSignal(app)
   console.log(`gRPC ${gateway.address}`)
   console.log(`HTTP ${urlOf(app)}`)
 }

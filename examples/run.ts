@@ -11,7 +11,7 @@ export function isMain (moduleUrl: string): boolean {
   return process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(moduleUrl)
 }
 
-/** On SIGTERM and Ctrl-C, closes: open calls are finished first. */
+/** Of an app that is not made by `gateway.listen()`: on SIGTERM and Ctrl-C, closes; open calls are finished first. */
 export function closeOnSignal (server: { close (): Promise<unknown> }): void {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => {

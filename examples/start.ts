@@ -2,11 +2,10 @@
 import { GrpcGateway } from '../src/index.ts'
 import { GreeterService } from './helloworld.ts'
 import { RouteGuideService } from './route-guide/service.ts'
-import { closeOnSignal, grpcPort, httpPort, urlOf } from './run.ts'
+import { grpcPort, httpPort, urlOf } from './run.ts'
 
 const gateway = new GrpcGateway({ services: [GreeterService, RouteGuideService], port: grpcPort, reflection: true })
 const app = await gateway.listen({ port: httpPort, basePath: '/api/v1', fastify: { logger: { level: 'warn' } } })
-closeOnSignal(app)
 
 console.log(`gRPC ${gateway.address}`)
 console.log(`HTTP ${urlOf(app)}\n`)

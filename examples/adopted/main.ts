@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { loadPackageDefinition, type GrpcObject, type ServiceClientConstructor } from '@grpc/grpc-js'
 import { loadSync } from '@grpc/proto-loader'
 import { GrpcGateway, type ServiceRegistrar } from '../../src/index.ts'
-import { closeOnSignal, grpcPort, httpPort, isMain, urlOf } from '../run.ts'
+import { grpcPort, httpPort, isMain, urlOf } from '../run.ts'
 import { handlers } from './handlers.ts'
 
 const proto = loadPackageDefinition(loadSync(fileURLToPath(new URL('counter.proto', import.meta.url)), { defaults: true }))
@@ -19,7 +19,6 @@ export class CounterService {
 if (isMain(import.meta.url)) {
   const gateway = new GrpcGateway({ services: [CounterService], port: grpcPort, reflection: true })
   const app = await gateway.listen({ port: httpPort })
-  closeOnSignal(app)
   console.log(`gRPC ${gateway.address}`)
   console.log(`HTTP ${urlOf(app)}`)
 }

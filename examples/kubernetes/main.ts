@@ -1,5 +1,4 @@
 /** An app for production, as the manifests beside it run it: `npx tsx examples/kubernetes/main.ts` */
-import { setTimeout } from 'node:timers/promises'
 import { GrpcGateway } from '../../src/index.ts'
 import { GreeterService } from '../helloworld.ts'
 import { grpcPort, httpPort, isMain, urlOf } from '../run.ts'
@@ -34,15 +33,8 @@ export function makeGateway (): GrpcGateway {
 if (isMain(import.meta.url)) {
   const gateway = makeGateway()
   const tls = TLS_CERT !== undefined && TLS_KEY !== undefined
-  const app = await gateway.listen({ host: HOST, port: httpPort, basePath: BASE_PATH, tls })
-
-  // Health says no from now on, and clients are asked to go elsewhere; then open calls have GRACE_MS to end.
-  process.once('SIGTERM', async () => {
-    gateway.drain()
-    await setTimeout(Number(DRAIN_MS))
-    await gateway.shutdown({ graceMs: Number(GRACE_MS) })
-    process.exit()
-  })
+  // At SIGTERM health says no and clients are asked to go elsewhere for DRAIN_MS; then open calls have GRACE_MS to end.
+  const app = await gateway.listen({ host: HOST, port: httpPort, basePath: BASE_PATH, tls, drainMs: Number(DRAIN_MS), graceMs: Number(GRACE_MS) })
 
   console.log(`gRPC ${gateway.address}`)
   console.log(`HTTP ${urlOf(app)}`)

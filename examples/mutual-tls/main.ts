@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { GrpcError, GrpcGateway, implement, status, type CallContext } from '../../src/index.ts'
 import { Greeter } from '../helloworld.ts'
-import { closeOnSignal, grpcPort, httpPort, isMain, urlOf } from '../run.ts'
+import { grpcPort, httpPort, isMain, urlOf } from '../run.ts'
 import { makeCertificates, type CertificateFiles } from './certificates.ts'
 
 /** Greets whoever can show a certificate, by the name in it. */
@@ -31,7 +31,6 @@ if (isMain(import.meta.url)) {
   const folder = process.env.CERTIFICATES ?? mkdtempSync(join(tmpdir(), 'mutual-tls-'))
   const gateway = secureGateway(await makeCertificates(folder), grpcPort)
   const app = await gateway.listen({ port: httpPort })
-  closeOnSignal(app)
   console.log(`gRPC ${gateway.address}`)
   console.log(`HTTP ${urlOf(app)}`)
   console.log(`Certificates ${folder}`)

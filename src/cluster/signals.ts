@@ -1,7 +1,7 @@
 /** The signals that a primary process obeys. */
 
 export interface Obedience {
-  /** SIGTERM and SIGINT: finish all calls. The process ends when that is done. */
+  /** SIGTERM, SIGINT and SIGQUIT: finish all calls. The process ends when that is done. */
   shutdown (): Promise<void>
   /** A second one of these: the process ends when that is done. */
   kill (): Promise<void>
@@ -18,6 +18,6 @@ export function obeySignals ({ shutdown, kill, restart }: Obedience): () => void
     await (isSecond ? kill() : shutdown())
     process.exit(isSecond ? 1 : 0)
   }
-  process.on('SIGTERM', end).on('SIGINT', end).on('SIGHUP', restart)
-  return () => { process.off('SIGTERM', end).off('SIGINT', end).off('SIGHUP', restart) }
+  process.on('SIGTERM', end).on('SIGINT', end).on('SIGQUIT', end).on('SIGHUP', restart)
+  return () => { process.off('SIGTERM', end).off('SIGINT', end).off('SIGQUIT', end).off('SIGHUP', restart) }
 }

@@ -23,7 +23,7 @@ export async function listenAsWorker<T> ({ listen, port, retire }: WorkerOptions
     else if (message?.kind === 'retire') end(message.graceMs)
   })
   // A terminal sends its signals to the primary and to every worker.
-  process.on('SIGHUP', () => {}).on('SIGINT', () => end()).on('SIGTERM', () => end())
+  process.on('SIGHUP', () => {}).on('SIGINT', () => end()).on('SIGQUIT', () => end()).on('SIGTERM', () => end())
   try {
     const result = await listen()
     await say({ kind: 'listening', port: port() })

@@ -21,6 +21,7 @@ import { checkMilliseconds } from '../options/lifecycle.ts'
 import { Admissions, callTimes, lookMs } from '../options/limits.ts'
 import { checkMethodNames, settingsOf } from '../options/methods.ts'
 import { checkOptions, type CheckedOptions, type GatewayOptions } from '../options/options.ts'
+import { DEFAULT_GRACE_MS, signalsWithDefaults, type CheckedSignalOptions } from '../options/signals.ts'
 import { appLogging } from '../options/telemetry.ts'
 import { workersWithDefaults } from '../options/workers.ts'
 import { registerGrpcHttpRoutes } from '../plugin.ts'
@@ -35,12 +36,10 @@ import { loadRoots } from '../schema/load.ts'
 import { Certificates } from '../tls/certificates.ts'
 import { startTelemetry, type Telemetry } from '../telemetry/telemetry.ts'
 import { makeApp } from './app.ts'
+import { endGatewayOnSignal } from './ending.ts'
 import { Lifecycle } from './lifecycle.ts'
 import type { DrainOptions, GatewayLoad, ListenOptions, RouteInfo, ShutdownOptions, WorkersListenOptions } from './options.ts'
 import { makePrimary, serveAsWorker } from './workers.ts'
-
-/** Less than the 10 s after which close-with-grace, and docker stop, give up. */
-const DEFAULT_GRACE_MS = 9000
 
 /**
  * Serves gRPC services over gRPC and, on the Fastify apps that it is registered with, over HTTP and JSON.
@@ -72,6 +71,8 @@ export class GrpcGateway implements Mountable {
   #app: FastifyInstance | undefined
   /** While workers serve. */
   #primary: Primary | undefined
+  /** Signals end the process again as they do without the gateway. */
+  #disobey: (() => void) | undefined
 
   /** @throws an error with a code `FGG_ERR_…` that names the option, service or file which is wrong */
   constructor (options: GatewayOptions) {
@@ -203,7 +204,7 @@ export class GrpcGateway implements Mountable {
   /**
    * Makes a Fastify app with the routes of this gateway, starts the gRPC server, then the HTTP server. When
    * either fails, neither is left running. Unless `fastify` says otherwise, the app logs warnings and errors, and the
-   * access log where there is one.
+   * access log where there is one. SIGTERM, SIGINT and SIGQUIT end the process in order, unless `signals` is false.
    *
    * @returns the app; closing it, or `shutdown`, ends both servers. With `workers`, undefined in the process that starts
    * them, once all of them listen
@@ -214,10 +215,11 @@ export class GrpcGateway implements Mountable {
    */
   listen (options: WorkersListenOptions): Promise<FastifyInstance | undefined>
   listen (options?: ListenOptions): Promise<FastifyInstance>
-  async listen ({ workers, drainMs, graceMs, ...options }: Partial<WorkersListenOptions> = {}): Promise<FastifyInstance | undefined> {
+  async listen ({ workers, signals, drainMs, graceMs, ...options }: Partial<WorkersListenOptions> = {}): Promise<FastifyInstance | undefined> {
     if (this.#app !== undefined || this.#primary !== undefined) throw new configurationErrors.FGG_ERR_STATE('This gateway listens already. Shut it down first')
-    if (workers === undefined) return await this.#listen(options)
-    const checked = workersWithDefaults({ workers, drainMs, graceMs })
+    const ending = signalsWithDefaults({ signals, drainMs, graceMs })
+    if (workers === undefined) return await this.#listen(options, ending)
+    const checked = { ...workersWithDefaults({ workers, drainMs, graceMs }), signals: ending.signals }
     if (isWorker()) return await serveAsWorker(this, checked, () => this.#listen(options), () => this.#log)
     this.#primary = makePrimary(checked, () => this.#log)
     try {
@@ -228,7 +230,7 @@ export class GrpcGateway implements Mountable {
     }
   }
 
-  async #listen ({ basePath, fastify, tls, webSocket = false, ...listen }: ListenOptions): Promise<FastifyInstance> {
+  async #listen ({ basePath, fastify, tls, webSocket = false, ...listen }: ListenOptions, ending?: CheckedSignalOptions): Promise<FastifyInstance> {
     const app = makeApp({ fastify: { ...appLogging(this.#options.telemetry), ...appErrors(this[kHttpGateway]), ...fastify }, tls }, this.#certificates, () => this.#log)
     if (webSocket) registerWebSockets(app, this.#options.limits.messageBytes)
     registerGrpcHttpRoutes(app, [this], { basePath })
@@ -240,6 +242,7 @@ export class GrpcGateway implements Mountable {
         await this.#start()
         await app.listen(listen)
         this.#lifecycle.listens()
+        if (ending?.signals === true) this.#disobey = endGatewayOnSignal(this, ending, () => this.#log)
         return app
       } catch (error) {
         if (this.#app === app) this.#app = undefined
@@ -290,6 +293,8 @@ export class GrpcGateway implements Mountable {
     try {
       await this.#lifecycle.inTurn(async () => {
         await this.#lifecycle.stop(deadline, app === undefined ? undefined : { server: app.server, close: () => this.#close(app) })
+        this.#disobey?.()
+        this.#disobey = undefined
       })
     } finally {
       clearTimeout(timer)

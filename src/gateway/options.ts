@@ -1,5 +1,6 @@
 /** What the methods of a gateway take and return. */
 import type { FastifyListenOptions } from 'fastify'
+import type { SignalOptions } from '../options/signals.ts'
 import type { WorkersOptions } from '../options/workers.ts'
 import type { MethodKind } from '../schema/service.ts'
 import type { AppOptions } from './app.ts'
@@ -33,7 +34,7 @@ export interface ShutdownOptions {
   graceMs?: number | undefined
 }
 
-export interface ListenOptions extends FastifyListenOptions, AppOptions {
+export interface ListenOptions extends FastifyListenOptions, AppOptions, SignalOptions {
   /** Goes before the path of the gateway: `/api/v1`. Default none. */
   basePath?: string | undefined
   /** Serve WebSockets on the routes too. It needs the package @fastify/websocket. Default false. */

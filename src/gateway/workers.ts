@@ -1,22 +1,20 @@
 /** A gateway that is served by several processes. */
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from '../call/logger.ts'
 import { Primary } from '../cluster/primary.ts'
 import { listenAsWorker } from '../cluster/worker.ts'
 import type { CheckedWorkersOptions } from '../options/workers.ts'
+import { drainAndShutDown, type Endable } from './ending.ts'
 
 /** For a worker to end, beside the time for its clients. */
 const MARGIN_MS = 5000
 
 /** The gateway of a worker. */
-interface OfWorker {
+interface OfWorker extends Endable {
   readonly port: number
-  drain (): Promise<boolean>
-  shutdown (options: { graceMs: number }): Promise<void>
 }
 
-export function makePrimary ({ workers, drainMs, graceMs }: CheckedWorkersOptions, log: () => Logger): Primary {
-  return new Primary({ workers, retirementMs: drainMs + graceMs + MARGIN_MS, signals: true, log })
+export function makePrimary ({ workers, drainMs, graceMs, signals }: CheckedWorkersOptions & { signals: boolean }, log: () => Logger): Primary {
+  return new Primary({ workers, retirementMs: drainMs + graceMs + MARGIN_MS, signals, log })
 }
 
 /** In a worker. */
@@ -26,9 +24,7 @@ export async function serveAsWorker<T> (gateway: OfWorker, { drainMs, graceMs }:
     port: () => gateway.port,
     async retire (asked = graceMs) {
       try {
-        gateway.drain()
-        await sleep(drainMs)
-        await gateway.shutdown({ graceMs: asked })
+        await drainAndShutDown(gateway, { drainMs, graceMs: asked })
       } catch (error) {
         log().error({ err: error }, 'The shutdown failed')
       }

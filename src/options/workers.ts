@@ -2,6 +2,7 @@
 import { configurationErrors } from '../errors.ts'
 import { isWhole } from './checks.ts'
 import { checkMilliseconds } from './lifecycle.ts'
+import { DEFAULT_GRACE_MS } from './signals.ts'
 
 export interface WorkersOptions {
   /**
@@ -24,7 +25,6 @@ export interface CheckedWorkersOptions {
 const MOST_WORKERS = 1024
 /** Other workers listen already, so only connections that are used now and then need time. */
 const DEFAULT_DRAIN_MS = 2000
-const DEFAULT_GRACE_MS = 9000
 
 /** @throws FGG_ERR_LISTEN_OPTION; FGG_ERR_OPTION for the times */
 export function workersWithDefaults ({ workers, drainMs = DEFAULT_DRAIN_MS, graceMs = DEFAULT_GRACE_MS }: WorkersOptions): CheckedWorkersOptions {

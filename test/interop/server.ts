@@ -14,7 +14,7 @@ import {
   type UnaryMethod
 } from '../../src/index.ts'
 import { makeCertificates } from '../../examples/mutual-tls/certificates.ts'
-import { closeOnSignal, grpcPort, httpPort, urlOf } from '../../examples/run.ts'
+import { grpcPort, httpPort, urlOf } from '../../examples/run.ts'
 
 type Nothing = Record<string, never>
 interface Payload { data: Buffer }
@@ -196,7 +196,6 @@ const { TLS, CERTIFICATES } = process.env
 const gateway = await makeGateway()
 // Over TLS, clients choose the version of HTTP.
 const app = await gateway.listen({ port: httpPort, ...(TLS === undefined ? {} : { tls: true, fastify: { http2: true } }) })
-closeOnSignal(app)
 console.log(`gRPC ${gateway.address}`)
 console.log(`HTTP ${TLS === undefined ? urlOf(app) : urlOf(app).replace('http:', 'https:')}`)
 
