@@ -83,6 +83,7 @@ export const configurationErrors = {
   FGG_ERR_PROTO_DUPLICATE: createError('FGG_ERR_PROTO_DUPLICATE', '%s'),
   FGG_ERR_UNKNOWN_SERVICE: createError('FGG_ERR_UNKNOWN_SERVICE', '%s'),
   FGG_ERR_LISTEN_OPTION: createError('FGG_ERR_LISTEN_OPTION', 'Option `%s` of listen %s'),
+  FGG_ERR_SINGLE_PORT: createError<[string, string]>('FGG_ERR_SINGLE_PORT', '`singlePort` does not work with @grpc/grpc-js %s: %s. Listen on two ports, or install a version that this package is tested with'),
   FGG_ERR_LISTEN: createError('FGG_ERR_LISTEN', 'The gRPC server cannot listen on %s: %s'),
   FGG_ERR_WORKERS: createError('FGG_ERR_WORKERS', 'The workers cannot start: %s'),
   FGG_ERR_WEBSOCKET: createError('FGG_ERR_WEBSOCKET', 'WebSockets need the package @fastify/websocket: npm install @fastify/websocket'),

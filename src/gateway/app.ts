@@ -2,10 +2,11 @@
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import type { Logger } from '../call/logger.ts'
 import { configurationErrors } from '../errors.ts'
-import { Certificates } from '../tls/certificates.ts'
 import { isObject } from '../options/checks.ts'
+import { Certificates } from '../tls/certificates.ts'
 import { followCertificates } from '../tls/https.ts'
 import type { TlsOptions } from '../tls/options.ts'
+import { SinglePort } from './single-port.ts'
 
 /** Of the app, beside its routes. */
 export interface AppOptions {
@@ -13,28 +14,44 @@ export interface AppOptions {
   fastify?: FastifyServerOptions & { https?: object, http2?: boolean } | undefined
   /**
    * Serve HTTPS: `true` with the `tls` of the gateway, or with TLS options of its own. With `fastify: { http2: true }`
-   * clients that can speak HTTP/2 do so, others HTTP/1.1. Default false.
+   * clients that can speak HTTP/2 do so, others HTTP/1.1. Default false; with `singlePort`, whether the gateway has `tls`.
    */
   tls?: boolean | TlsOptions | undefined
+  /**
+   * Serve gRPC on the port of the app too, in place of a port of its own, and HTTP/2 beside HTTP/1.1. Over TLS clients
+   * choose by ALPN, in clear text by how they begin. Default false.
+   */
+  singlePort?: boolean | undefined
+}
+
+export interface App {
+  readonly app: FastifyInstance
+  /** Where gRPC is to be served too. */
+  readonly singlePort: SinglePort | undefined
 }
 
 /** @throws FGG_ERR_LISTEN_OPTION; FGG_ERR_TLS */
-export function makeApp (options: AppOptions, ofGateway: Certificates | undefined, log: () => Logger): FastifyInstance {
+export function makeApp (options: AppOptions, ofGateway: Certificates | undefined, log: () => Logger): App {
   const certificates = certificatesOf(options, ofGateway, log)
-  const fastify: AppOptions['fastify'] = { logger: { level: 'warn' }, ...options.fastify }
-  if (certificates === undefined) return Fastify(fastify as FastifyServerOptions)
-  const https = { ...certificates.serverOptions, ...certificates.context, ...(fastify.http2 === true ? { allowHTTP1: true } : {}) }
-  const app = Fastify({ ...fastify, https } as FastifyServerOptions)
-  followCertificates(app, certificates)
-  return app
+  const https = certificates && { ...certificates.serverOptions, ...certificates.context }
+  const singlePort = options.singlePort === true ? new SinglePort(https) : undefined
+  const app = Fastify({
+    logger: { level: 'warn' },
+    ...options.fastify,
+    ...(https === undefined ? {} : { https: { ...https, allowHTTP1: true } }),
+    ...(singlePort === undefined ? {} : { http2: true, serverFactory: singlePort.serverFactory })
+  } as FastifyServerOptions)
+  if (certificates !== undefined) followCertificates(app, certificates)
+  singlePort?.endWith(app)
+  return { app, singlePort }
 }
 
-function certificatesOf ({ tls = false, fastify }: AppOptions, ofGateway: Certificates | undefined, log: () => Logger): Certificates | undefined {
+function certificatesOf ({ tls, fastify, singlePort = false }: AppOptions, ofGateway: Certificates | undefined, log: () => Logger): Certificates | undefined {
   const { FGG_ERR_LISTEN_OPTION } = configurationErrors
-  if (tls === false) return undefined
+  if (tls === undefined || tls === false) return singlePort ? ofGateway : undefined
   if (tls !== true && isObject(tls) !== undefined) throw new FGG_ERR_LISTEN_OPTION('tls', 'must be true, false or TLS options')
   if (fastify?.https !== undefined) throw new FGG_ERR_LISTEN_OPTION('tls', 'cannot be given together with `fastify.https`')
-  if (typeof tls === 'object') return new Certificates(tls, log)
+  if (tls !== true) return new Certificates(tls, log)
   if (ofGateway === undefined) throw new FGG_ERR_LISTEN_OPTION('tls', 'is true, yet the gateway has no `tls` whose certificates it could use')
   return ofGateway
 }

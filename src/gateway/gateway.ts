@@ -22,6 +22,7 @@ import { Admissions, callTimes, lookMs } from '../options/limits.ts'
 import { checkMethodNames, settingsOf } from '../options/methods.ts'
 import { checkOptions, type CheckedOptions, type GatewayOptions } from '../options/options.ts'
 import { DEFAULT_GRACE_MS, signalsWithDefaults, type CheckedSignalOptions } from '../options/signals.ts'
+import { checkSinglePort } from '../options/single-port.ts'
 import { appLogging } from '../options/telemetry.ts'
 import { workersWithDefaults } from '../options/workers.ts'
 import { registerGrpcHttpRoutes } from '../plugin.ts'
@@ -51,6 +52,8 @@ import { makePrimary, serveAsWorker } from './workers.ts'
  */
 export class GrpcGateway implements Mountable {
   readonly [kHttpGateway]: HttpGateway
+  /** The options without defaults. */
+  readonly #given: GatewayOptions
   readonly #options: CheckedOptions
   readonly #services: readonly ServedService[]
   /** Served over gRPC only. */
@@ -67,6 +70,8 @@ export class GrpcGateway implements Mountable {
   /** Apps that the gateway itself closes. */
   readonly #closing = new WeakSet<object>()
   #log: Logger
+  /** On which gRPC was last served. */
+  #host: string
   /** The app that `listen` has made. */
   #app: FastifyInstance | undefined
   /** While workers serve. */
@@ -76,7 +81,9 @@ export class GrpcGateway implements Mountable {
 
   /** @throws an error with a code `FGG_ERR_…` that names the option, service or file which is wrong */
   constructor (options: GatewayOptions) {
+    this.#given = { ...options }
     this.#options = checkOptions(options)
+    this.#host = this.#options.host
     const { path, httpMethods, interceptors, limits, errors = {}, headers, streams, tls } = this.#options
     const checks = healthChecks(options.health)
     this.#log = options.logger ?? consoleLogger
@@ -151,7 +158,7 @@ export class GrpcGateway implements Mountable {
 
   /** The address of the gRPC server, for clients: `127.0.0.1:50051`. */
   get address (): string {
-    return hostPort(this.#options.host, this.port)
+    return hostPort(this.#lifecycle.port === undefined ? this.#options.host : this.#host, this.port)
   }
 
   /** How busy the gateway is now, for metrics and for who scales it. */
@@ -172,9 +179,10 @@ export class GrpcGateway implements Mountable {
     })
   }
 
-  async #start (): Promise<void> {
+  async #start (host = this.#options.host, open?: (server: GrpcServer) => Promise<number>): Promise<void> {
     await this.#options.authenticate?.ready
-    if (!await this.#lifecycle.start()) return
+    if (!await this.#lifecycle.start(open)) return
+    this.#host = host
     this.#log.info({ address: this.address }, 'gRPC server listening')
     this.#warnOfMissingMethods()
   }
@@ -230,8 +238,9 @@ export class GrpcGateway implements Mountable {
     }
   }
 
-  async #listen ({ basePath, fastify, tls, webSocket = false, ...listen }: ListenOptions, ending?: CheckedSignalOptions): Promise<FastifyInstance> {
-    const app = makeApp({ fastify: { ...appLogging(this.#options.telemetry), ...appErrors(this[kHttpGateway]), ...fastify }, tls }, this.#certificates, () => this.#log)
+  async #listen ({ basePath, fastify, tls, singlePort: isSingle = false, webSocket = false, ...listen }: ListenOptions, ending?: CheckedSignalOptions): Promise<FastifyInstance> {
+    checkSinglePort(isSingle, { ...listen, fastify, tls }, this.#given)
+    const { app, singlePort } = makeApp({ fastify: { ...appLogging(this.#options.telemetry), ...appErrors(this[kHttpGateway]), ...fastify }, tls, singlePort: isSingle }, this.#certificates, () => this.#log)
     if (webSocket) registerWebSockets(app, this.#options.limits.messageBytes)
     registerGrpcHttpRoutes(app, [this], { basePath })
     this.#app = app
@@ -239,8 +248,14 @@ export class GrpcGateway implements Mountable {
       const startedBefore = this.#lifecycle.port !== undefined
       try {
         await app.ready()
-        await this.#start()
-        await app.listen(listen)
+        if (singlePort === undefined) {
+          await this.#start()
+          await app.listen(listen)
+        } else {
+          if (startedBefore) throw new configurationErrors.FGG_ERR_STATE('This gateway listens already, on a port of its own. Shut it down before it listens with `singlePort`')
+          const { host = this.#options.host, port = this.#options.port } = listen
+          await this.#start(host, server => singlePort.listen(server, app, { ...listen, host, port }))
+        }
         this.#lifecycle.listens()
         if (ending?.signals === true) this.#disobey = endGatewayOnSignal(this, ending, () => this.#log)
         return app

@@ -106,11 +106,19 @@ export class Lifecycle {
     return result
   }
 
-  /** @returns false when it is started already */
-  async start (): Promise<boolean> {
+  /**
+   * @param open lets the server listen, and resolves to the port
+   * @returns false when it is started already
+   */
+  async start (open: (server: GrpcServer) => Promise<number> = server => server.bind()): Promise<boolean> {
     if (this.#phase === 'serving') return false
     const server = this.#makeServer()
-    this.#port = await server.bind()
+    try {
+      this.#port = await open(server)
+    } catch (error) {
+      server.destroy()
+      throw error
+    }
     this.openCalls.open()
     this.builtInCalls.open()
     this.#server = server

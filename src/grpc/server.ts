@@ -3,6 +3,7 @@
  * protocol. Its one interceptor takes each call through those of the user to its `Invocation`, in place of grpc-js's own
  * handling.
  */
+import type { Http2Server } from 'node:http2'
 import { Server, ServerCredentials, type ServerInterceptingCall, type ChannelOptions, type ServerInterceptingCallInterface, type ServerInterceptor } from '@grpc/grpc-js'
 import { LONGEST_TIMER, type TimeoutPolicy } from '../call/deadline.ts'
 import { intercept, methodDescriptor } from '../call/interceptors.ts'
@@ -18,6 +19,7 @@ import { GrpcExchange } from './grpc-exchange.ts'
 import { halfCloseAfterCancel } from './half-close.ts'
 import { HeldCall } from './held-call.ts'
 import { sizingCodec } from './message-sizes.ts'
+import { shareHttp2, type StreamListener } from './shared-http2.ts'
 import { limitsTime, timeoutInterceptor } from './timeout.ts'
 import { interceptUnknownMethods, unknownMethodStatus } from './unknown-methods.ts'
 
@@ -48,8 +50,8 @@ export class GrpcServer {
   readonly #methods: ReadonlyMap<string, InterceptedMethod>
   readonly #interceptors: readonly ServerInterceptor[]
   #tls: TlsCredentials | undefined
-  /** The port that it is bound to. */
-  #port = 0
+  /** The port that it is bound to; undefined when somebody else listens. */
+  #port: number | undefined
   readonly #observeUnknown: ObserveCall | undefined
 
   constructor (options: GrpcServerOptions) {
@@ -107,16 +109,30 @@ export class GrpcServer {
     const tls = this.#tls = credentials instanceof Certificates ? new TlsCredentials(credentials) : undefined
     return new Promise((resolve, reject) => {
       this.#server.bindAsync(address, tls ?? credentials as ServerCredentials | undefined ?? ServerCredentials.createInsecure(), (error, bound) => {
-        if (error === null) return resolve(this.#port = bound)
-        this.destroy()
-        reject(new configurationErrors.FGG_ERR_LISTEN(address, listenProblem(error)))
+        if (error === null) resolve(this.#port = bound)
+        else reject(new configurationErrors.FGG_ERR_LISTEN(address, listenProblem(error)))
       })
     })
   }
 
-  /** Sends GOAWAY on the connections that are open now. Their calls go on, and new ones use other connections. */
+  /**
+   * Sends GOAWAY on the connections that are open now. Their calls go on, and new ones use other connections. To those
+   * that it shares, the app sends it.
+   */
   moveOn (): void {
+    if (this.#port === undefined) return
     this.#server.drain(this.#options.address.replace(/\d+$/, String(this.#port)), LONGEST_TIMER)
+  }
+
+  /**
+   * Takes the connections of somebody else who listens, in place of its own, and from them the streams of gRPC.
+   *
+   * @param others takes the other streams
+   * @returns a server that never listens: connections are given to it by its event `connection`
+   * @throws FGG_ERR_SINGLE_PORT when the version of grpc-js does not allow for it
+   */
+  share (others: StreamListener): Http2Server {
+    return shareHttp2(this.#server, others)
   }
 
   /** Takes no more connections, and on those that are open no more calls; resolves when they are over. */
