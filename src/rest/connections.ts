@@ -3,6 +3,7 @@ import type { Server as HttpServer, IncomingMessage, ServerResponse } from 'node
 import type { ServerHttp2Session } from 'node:http2'
 import type { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
+import { otherServers } from '../tls/app-servers.ts'
 import { hasWaitingCalls } from './disconnect.ts'
 
 /** How often it is looked for connections that have become idle, in milliseconds. */
@@ -45,7 +46,7 @@ export class Connections {
   constructor (app: FastifyInstance) {
     this.#watch(app.server)
     // For `localhost`, Fastify listens with a server for each address.
-    app.addHook('onListen', async () => { for (const server of otherServers(app)) this.#watch(server) })
+    app.addHook('onListen', async () => { for (const server of otherServers(app)) this.#watch(server as Server) })
   }
 
   /**
@@ -147,15 +148,6 @@ export class Connections {
 function endAfterResponse (socket: BusySocket): void {
   const response = socket._httpMessage
   if (response?.headersSent === true && !hasWaitingCalls(socket)) response.once('finish', () => socket.destroySoon())
-}
-
-/** Fastify keeps them under a symbol of its own; should it be named otherwise one day, their connections are not told. */
-function otherServers (app: object): readonly Server[] {
-  const symbol = Object.getOwnPropertySymbols(app).find(({ description }) => description === 'fastify.serverBindings')
-  if (symbol !== undefined) return (app as Record<symbol, Server[]>)[symbol]!
-  // Scopes inherit from the app.
-  const parent = Object.getPrototypeOf(app)
-  return parent === null ? [] : otherServers(parent)
 }
 
 function addressOf ({ remoteAddress, remotePort }: Pick<Socket, 'remoteAddress' | 'remotePort'>): string {

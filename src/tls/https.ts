@@ -2,6 +2,7 @@
 import type { SecureContextOptions } from 'node:tls'
 import type { Logger } from '../call/logger.ts'
 import { configurationErrors } from '../errors.ts'
+import { otherServers } from './app-servers.ts'
 import { Certificates } from './certificates.ts'
 import { checkTls, type TlsOptions } from './options.ts'
 import { readPems } from './pem.ts'
@@ -52,22 +53,12 @@ export function followCertificates (app: SecureApp, certificates: Certificates):
   if (!isSecure(app.server)) throw new configurationErrors.FGG_ERR_STATE('Certificates can be reloaded only of an app with HTTPS: Fastify({ https: httpsOptions(tls) })')
   let stop: (() => void) | undefined
   app.addHook('onListen', async () => {
-    const servers = [app.server, ...furtherServers(app)].filter(isSecure)
+    const servers = [app.server, ...otherServers(app)].filter(isSecure)
     const update = (context: SecureContextOptions): void => { for (const server of servers) server.setSecureContext(context) }
     stop = certificates.follow(update)
     update(certificates.context)
   })
   app.addHook('onClose', async () => stop?.())
-}
-
-/**
- * An app that listens on `localhost` has a server for each of its addresses, and keeps those but the first under a
- * symbol. Should it not be found one day, they keep the certificate that they began with.
- */
-function furtherServers (app: object): readonly object[] {
-  const bindings = Object.getOwnPropertySymbols(app).find(symbol => symbol.description === 'fastify.server.bindings')
-  const servers = bindings === undefined ? [] : (app as Record<symbol, unknown>)[bindings]
-  return Array.isArray(servers) ? servers : []
 }
 
 function isSecure (server: object): server is SecureServer {
