@@ -4,11 +4,11 @@ import { request as http1 } from 'node:http'
 import type { Writable } from 'node:stream'
 import { connect as http2, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2'
 import websocket from '@fastify/websocket'
-import { Metadata, status as codes, type ClientDuplexStream, type StatusObject } from '@grpc/grpc-js'
+import { Metadata, ServerInterceptingCall, status as codes, type ClientDuplexStream, type ServerInterceptor, type StatusObject } from '@grpc/grpc-js'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
-import { implement, loadProto, type CallContext, type GatewayOptions } from '../src/index.ts'
+import { GrpcError, implement, loadProto, type CallContext, type GatewayOptions } from '../src/index.ts'
 import { Kinds, KINDS, recordingLogger, serve, sleep, until, type Kind, type Note, type Outcome, type Served } from './serving.ts'
 
 type Ended = Pick<Outcome, 'code' | 'details'>
@@ -269,10 +269,9 @@ t.test('over HTTP, a body that does not arrive within requestMs is 408, and its 
   const stream = raw(t, other).request({ ':method': 'POST', ':path': '/grpc/kinds/unary' })
   trickle(t, stream)
   stream.on('error', () => {}).resume()
-  const closed = once(stream, 'close')
   const [headers] = await once(stream, 'response')
   t.equal(headers[':status'], 408)
-  await closed
+  await until(() => stream.closed, 'the end of the stream')
   t.equal(contexts.length, 0, 'no handler has run')
 })
 
@@ -297,4 +296,114 @@ t.test('a response that the client does not take ends its call after streamIdleM
     t.equal(served.gateway.load.running, 1)
     await until(() => served.gateway.load.running === 0, 'the end')
   }
+})
+
+for (const way of WAYS) {
+  t.test(`over ${way}, a response message above responseBytes is RESOURCE_EXHAUSTED with its size, and nothing of it is sent`, async t => {
+    const sizes = [10, 990, 1010, 10]
+    const service = implement(Kinds, {
+      Unary: () => ({ text: 'é'.repeat(600) }),
+      async * ServerStream () { for (const size of sizes) yield { text: 'x'.repeat(size) } }
+    })
+    const logger = recordingLogger()
+    const served = await serveAll(t, { services: [service], logger, limits: { responseBytes: 1100 } })
+    const unary = await ways[way](t, served, 'Unary').ended
+    t.equal(unary.code, codes.RESOURCE_EXHAUSTED)
+    t.match(unary.details, way === 'gRPC' ? 'Sent message larger than max (1208 vs. 1100)' : 'Sent message larger than max (1211 vs. 1100)')
+    const other = await serveAll(t, { services: [service], logger, limits: { responseBytes: 1005 } })
+    const stream = ways[way](t, other, 'ServerStream')
+    t.match(await stream.ended, { code: codes.RESOURCE_EXHAUSTED })
+    t.equal(stream.received - (way === 'HTTP' ? 1 : 0), 2, 'those before')
+    t.same(logger.lines.filter(({ level }) => level === 'error').map(({ message }) => message), Array(2).fill('The response message is larger than limits.responseBytes'))
+    const unlimited = await serveAll(t, { services: [service], logger, limits: { responseBytes: 0 } })
+    t.match(await ways[way](t, unlimited, 'Unary').ended, { code: codes.OK })
+  })
+}
+
+t.test('responses are no larger than 64 MiB by default', async t => {
+  const service = implement(Kinds, { Unary: ({ n }) => ({ text: 'x'.repeat(Number(n)) }) })
+  const { post, client } = await serveAll(t, { services: [service] })
+  const around = 64 * 2 ** 20
+  const { status, json } = await post('/grpc/kinds/unary', { n: around })
+  t.match([status, json.detail], [429, `Sent message larger than max (${around + '{"text":""}'.length} vs. ${around})`])
+  t.match(await post('/grpc/kinds/unary', { n: around - 100 }), { status: 200 })
+  t.match(await client(Kinds).call('Unary', { n: around }), { code: codes.RESOURCE_EXHAUSTED, details: /^Sent message larger than max/ })
+})
+
+t.test('bodyBytes bounds all messages of an upload together, and a body with one message', async t => {
+  let count = 0
+  const service = implement(Kinds, {
+    Unary: note => note,
+    async ClientStream (notes) {
+      for await (const note of notes) if (note !== undefined) count++
+      return {}
+    }
+  })
+  const served = await serveAll(t, { services: [service], limits: { bodyBytes: 1000, messageBytes: 800 } })
+  const upload = async (lines: number): Promise<unknown> => {
+    const { status, json } = await served.request('/grpc/kinds/clientstream', { method: 'POST', body: '{"text":"x"}\n'.repeat(lines), headers: { 'content-type': 'application/x-ndjson' } })
+    return [status, json.detail]
+  }
+  t.match(await upload(70), [200])
+  t.equal(count, 70)
+  t.same(await upload(90), [413, 'The request body is larger than 1000 bytes'])
+  t.match(await served.post('/grpc/kinds/unary', { text: 'x'.repeat(780) }), { status: 200 })
+  t.match(await served.post('/grpc/kinds/unary', { text: 'x'.repeat(800) }), { status: 413, json: { detail: 'The request body is larger than 800 bytes' } })
+  const small = await serveAll(t, { services: [service], limits: { bodyBytes: 100 } })
+  t.match(await small.post('/grpc/kinds/unary', { text: 'x'.repeat(100) }), { status: 413, json: { detail: 'The request body is larger than 100 bytes' } })
+  const stream = ways.WebSocket(t, small, 'ClientStream')
+  const before = count
+  stream.send('x'.repeat(200))
+  await until(() => count > before, 'a message that is larger than bodies of HTTP may be')
+})
+
+t.test('over gRPC, headers above headerBytes are RESOURCE_EXHAUSTED', async t => {
+  const service = implement(Kinds, { Unary: (_note, { metadata }) => ({ text: String(metadata.get('x-large')[0]).slice(0, 1) }) })
+  for (const [limits, most] of [[{}, 16 * 1024], [{ headerBytes: 4096 }, 4096]] as const) {
+    const { client } = await serveAll(t, { services: [service], limits })
+    const call = async (size: number): Promise<Outcome> => {
+      const metadata = new Metadata()
+      metadata.set('x-large', 'x'.repeat(size))
+      return await client(Kinds).call('Unary', {}, { metadata })
+    }
+    t.match(await call(most - 1000), { code: codes.OK, messages: [{ text: 'x' }] })
+    t.match(await call(most), { code: codes.RESOURCE_EXHAUSTED })
+    t.match(await call(10), { code: codes.OK }, 'the connection goes on')
+  }
+})
+
+t.test('metadata of handlers and interceptors that HTTP/2 has no place for is left out over gRPC, as over HTTP', async t => {
+  const hopByHop = ['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade', 'http2-settings', 'te', 'trailer', 'host', 'content-length', 'content-type', ':status', ':x', 'x:y', 'grpc-status', 'grpc-message', 'grpc-encoding']
+  const twice = ['etag', 'date', 'authorization', 'retry-after', 'location', 'age']
+  const add = (metadata: Metadata): Metadata => {
+    for (const key of hopByHop) metadata.add(key, '1')
+    for (const key of [...twice, 'x-many']) for (const value of ['a', 'b']) metadata.add(key, value)
+    metadata.add('x-bin', Buffer.from('bytes'))
+    return metadata
+  }
+  const all = add(new Metadata())
+  const service = implement(Kinds, {
+    Unary (_note, context) { context.sendHeaders(all); add(context.trailers); return {} },
+    async * ServerStream (_note, context) { context.sendHeaders(all); yield {}; add(context.trailers) },
+    async ClientStream () { throw new GrpcError(codes.NOT_FOUND, 'none', { metadata: all }) }
+  })
+  const interceptor: ServerInterceptor = ({ path }, call) => new ServerInterceptingCall(call, {
+    sendStatus: (status, next) => next(path.endsWith('Bidi') ? { ...status, metadata: all } : status),
+    sendMetadata: (metadata, next) => next(path.endsWith('Bidi') ? all : metadata)
+  })
+  const { client, post } = await serveAll(t, { services: [service], interceptors: [interceptor] })
+  function check (metadata: Metadata, what: string): void {
+    t.same(hopByHop.filter(key => key !== 'content-type' && metadata.get(key).length > 0), [], what)
+    t.same(twice.map(key => metadata.get(key).join()), twice.map(() => 'a, b'), what)
+    t.equal(metadata.get('x-many').join(), 'a, b')
+    t.equal(String(metadata.get('x-bin')[0]), 'bytes')
+  }
+  for (const [kind, code] of [['Unary', codes.OK], ['ServerStream', codes.OK], ['ClientStream', codes.NOT_FOUND], ['Bidi', codes.UNIMPLEMENTED]] as const) {
+    const { code: got, metadata, trailers } = await client(Kinds).call(kind, {})
+    t.equal(got, code)
+    if (code === codes.OK) check(metadata, `${kind}, headers`)
+    check(trailers, `${kind}, trailers`)
+  }
+  t.equal(all.get('connection').length, 1, 'their own metadata stay as they are')
+  t.match(await post('/grpc/kinds/unary', {}), { status: 200 })
 })

@@ -22,7 +22,7 @@ export interface HeaderOptions {
 export type MetadataPosition = 'initial' | 'trailing'
 
 /** Headers that speak of one connection. */
-const HOP_BY_HOP = ['connection', 'keep-alive', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'http2-settings']
+export const HOP_BY_HOP: readonly string[] = ['connection', 'keep-alive', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'http2-settings']
 
 /** Headers that speak of one connection or one body, not of the call. */
 const NOT_OF_THE_CALL: ReadonlySet<string> = new Set([...HOP_BY_HOP, 'expect', 'host', 'accept-encoding'])

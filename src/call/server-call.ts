@@ -100,10 +100,19 @@ export abstract class ServerCall implements ServerInterceptingCallInterface {
       this.sendStatus({ code: status.INTERNAL, details: error instanceof GrpcError ? error.details : 'Error serializing response' })
       return
     }
-    this.observer?.messageSent()
-    this.writeMessage(serialized, callback)
+    const size = sizeAbove(serialized, this.responseBytes)
+    if (size === undefined) {
+      this.observer?.messageSent()
+      return this.writeMessage(serialized, callback)
+    }
+    // As grpc-js says it.
+    const details = `Sent message larger than max (${size} vs. ${this.responseBytes})`
+    this.sendStatus({ code: status.RESOURCE_EXHAUSTED, details })
+    this.report(new Error(details), RESPONSE_TOO_LARGE)
   }
 
+  /** The largest response message. */
+  protected abstract get responseBytes (): number
   /** Logs what no handler is told of. */
   protected abstract report (error: unknown, message: string): void
   /** Ends the exchange somehow, when `writeStatus` has thrown. */
@@ -171,6 +180,19 @@ export abstract class ServerCall implements ServerInterceptingCallInterface {
 export function peerOf ({ remoteAddress, remotePort }: Socket): string {
   if (remoteAddress === undefined) return 'unknown'
   return remotePort === undefined ? remoteAddress : `${remoteAddress}:${remotePort}`
+}
+
+/** For the log, on every protocol. */
+export const RESPONSE_TOO_LARGE = 'The response message is larger than limits.responseBytes'
+
+/** The most bytes that a UTF-16 unit takes in UTF-8. */
+const BYTES_PER_UNIT = 3
+
+/** How many bytes it has, when they are more than `limit`. */
+function sizeAbove (serialized: string | Uint8Array, limit: number): number | undefined {
+  if (serialized.length * BYTES_PER_UNIT <= limit) return undefined
+  const size = Buffer.byteLength(serialized)
+  return size > limit ? size : undefined
 }
 
 function notify (listener: CallListener): void {

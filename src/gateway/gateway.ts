@@ -18,7 +18,7 @@ import { JsonCodecs } from '../json/codec.ts'
 import { checkAccessNames, gates } from '../options/access.ts'
 import { checkHealthServices, healthChecks, probePaths } from '../options/health.ts'
 import { checkMilliseconds } from '../options/lifecycle.ts'
-import { Admissions, callTimes, lookMs } from '../options/limits.ts'
+import { Admissions, callTimes, lookMs, orInfinity } from '../options/limits.ts'
 import { checkMethodNames, settingsOf } from '../options/methods.ts'
 import { checkOptions, type CheckedOptions, type GatewayOptions } from '../options/options.ts'
 import { DEFAULT_GRACE_MS, signalsWithDefaults, type CheckedSignalOptions } from '../options/signals.ts'
@@ -128,7 +128,9 @@ export class GrpcGateway implements Mountable {
       closings: this.#lifecycle.closings,
       health: this.#health,
       probes: probePaths(options.probes),
-      bodyLimit: limits.messageBytes,
+      messageBytes: limits.messageBytes,
+      bodyBytes: orInfinity(limits.bodyBytes),
+      responseBytes: orInfinity(limits.responseBytes),
       lateBodies: new LateBodies(limits.requestMs, lookMs(this.#options)),
       jsonOptions: method => settingsOf(this.#options, method, 'json'),
       timeoutPolicy: method => settingsOf(this.#options, method, 'timeout'),
@@ -192,7 +194,8 @@ export class GrpcGateway implements Mountable {
     return new GrpcServer({
       address: hostPort(host, port),
       credentials: this.#certificates ?? serverCredentials,
-      channelOptions: { 'grpc.max_receive_message_length': limits.messageBytes, ...channelOptions },
+      limits,
+      channelOptions,
       interceptors: this.#interceptors,
       services: [...this.#services, ...this.#builtIn],
       log: () => this.#log,

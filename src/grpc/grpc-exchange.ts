@@ -10,6 +10,7 @@ import { listenerWithin, type CallObserver, type ObserveCall, type ObservedExcha
 import { clientRequestId, madeRequestId, REQUEST_ID_KEY } from '../call/request-id.ts'
 import { status } from '../status.ts'
 import { unsized, watchSending } from './message-sizes.ts'
+import { sendable } from './sendable-metadata.ts'
 
 export class GrpcExchange implements Exchange, ObservedExchange {
   readonly protocol = 'grpc'
@@ -82,13 +83,14 @@ function identifyReplies (call: ServerInterceptingCallInterface, exchange: GrpcE
     sendMetadata.call(call, identified(metadata, exchange))
   }
   call.sendStatus = status => {
-    sendStatus.call(call, hasBegun ? status : { ...status, metadata: identified(status.metadata, exchange) })
+    if (!hasBegun) sendStatus.call(call, { ...status, metadata: identified(status.metadata, exchange) })
+    else sendStatus.call(call, status.metadata == null ? status : { ...status, metadata: sendable(status.metadata) })
   }
 }
 
 /** A copy, because a handler may send the same metadata with each call. */
 function identified (metadata: Metadata | null | undefined, exchange: GrpcExchange): Metadata {
-  const copy = metadata?.clone() ?? new Metadata()
+  const copy = metadata == null ? new Metadata() : sendable(metadata.clone())
   copy.set(REQUEST_ID_KEY, exchange.requestId())
   return copy
 }

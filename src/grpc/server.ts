@@ -10,12 +10,14 @@ import { intercept, methodDescriptor } from '../call/interceptors.ts'
 import { Invocation } from '../call/invocation.ts'
 import type { Logger } from '../call/logger.ts'
 import type { ObserveCall, ObserveMethod } from '../call/observer.ts'
+import { RESPONSE_TOO_LARGE } from '../call/server-call.ts'
 import type { ServedMethod, ServedService } from '../call/served-service.ts'
 import { configurationErrors } from '../errors.ts'
 import { methodKind, type Method } from '../schema/service.ts'
 import { Certificates } from '../tls/certificates.ts'
 import { TlsCredentials } from './credentials.ts'
 import { GrpcExchange } from './grpc-exchange.ts'
+import { channelArguments, limitHeaders, type GrpcLimits } from './limits.ts'
 import { halfCloseAfterCancel } from './half-close.ts'
 import { HeldCall } from './held-call.ts'
 import { sizingCodec } from './message-sizes.ts'
@@ -28,8 +30,9 @@ export interface GrpcServerOptions {
   readonly address: string
   /** Credentials, or the certificates to make them of; undefined for clear text. */
   readonly credentials: ServerCredentials | Certificates | undefined
-  /** grpc-js's channel arguments. */
-  readonly channelOptions: ChannelOptions
+  readonly limits: GrpcLimits
+  /** grpc-js's channel arguments, over those that are made of `limits`. */
+  readonly channelOptions: ChannelOptions | undefined
   readonly interceptors: readonly ServerInterceptor[]
   readonly services: readonly ServedService[]
   readonly log: () => Logger
@@ -62,7 +65,8 @@ export class GrpcServer {
     this.#methods = new Map(methods.map(served => [served.method.path, { served, descriptor: methodDescriptor(served.definition), observe: observed(served.method) }]))
     const policies = new Map(methods.map(method => [method.method.path, options.timeoutPolicy(method)] as const).filter(([, policy]) => limitsTime(policy)))
     this.#interceptors = [...policies.size > 0 ? [timeoutInterceptor(policies)] : [], ...options.interceptors]
-    this.#server = new Server({ ...options.channelOptions, interceptors: [({ path }, call) => this.#handOver(path, call)] })
+    this.#server = new Server({ ...channelArguments(options.limits), ...options.channelOptions, interceptors: [({ path }, call) => this.#handOver(path, call)] })
+    limitHeaders(this.#server, options.limits)
     interceptUnknownMethods(this.#server)
     for (const { method, definition } of methods) this.#register(method.path, definition)
   }
@@ -70,11 +74,15 @@ export class GrpcServer {
   #register (path: string, definition: ServedMethod['definition']): void {
     const { requestStream, responseStream } = definition
     const { requestDeserialize, responseSerialize } = this.#options.observe === undefined ? definition : sizingCodec(definition)
+    const { log, limits: { responseBytes } } = this.#options
     const serialize = (message: unknown): Buffer => {
       try {
-        return responseSerialize(message)
+        const bytes = responseSerialize(message)
+        // grpc-js refuses it then.
+        if (bytes.length > responseBytes && responseBytes > 0) log().error({ rpc: path, size: bytes.length }, RESPONSE_TOO_LARGE)
+        return bytes
       } catch (error) {
-        this.#options.log().error({ err: error, rpc: path }, 'The response does not fit its message type')
+        log().error({ err: error, rpc: path }, 'The response does not fit its message type')
         throw error
       }
     }

@@ -32,6 +32,20 @@ export interface LimitOptions extends CallLimits {
   /** The largest request message, in bytes: of protobuf over gRPC, of JSON over HTTP. Default 4 MiB. */
   messageBytes?: number | undefined
   /**
+   * The largest response message, in bytes: of protobuf over gRPC, of JSON over HTTP. 0 for no limit. Default 64 MiB.
+   */
+  responseBytes?: number | undefined
+  /**
+   * The largest body of an HTTP request, in bytes: all messages of an upload together. 0 for no limit but that of each
+   * message. Default 0.
+   */
+  bodyBytes?: number | undefined
+  /**
+   * The most bytes that the headers of a request may have: over gRPC, and on the app that `listen` makes. Over HTTP/2
+   * each header counts for 32 bytes more than it has. Default 16 KiB.
+   */
+  headerBytes?: number | undefined
+  /**
    * When clients that are refused because of `concurrentCalls` may come again, in milliseconds: the header
    * `retry-after`, rounded up to seconds, `grpc-retry-pushback-ms` and `google.rpc.RetryInfo`. 0 to say nothing about
    * it. Default 1,000.
@@ -49,6 +63,9 @@ export type Limits = { readonly [K in keyof LimitOptions]-?: NonNullable<LimitOp
 
 export const DEFAULT_LIMITS: Limits = {
   messageBytes: 4 * 1024 * 1024,
+  responseBytes: 64 * 1024 * 1024,
+  bodyBytes: 0,
+  headerBytes: 16 * 1024,
   concurrentCalls: 10_000,
   queuedCalls: 0,
   retryAfterMs: 1000,
@@ -58,6 +75,9 @@ export const DEFAULT_LIMITS: Limits = {
 }
 
 const CALL_LIMITS: ReadonlyArray<keyof CallLimits> = ['concurrentCalls', 'queuedCalls', 'streamIdleMs', 'streamLifeMs']
+
+/** Those without which nothing would work, or anything. */
+const NEVER_NONE: ReadonlySet<string> = new Set(['messageBytes', 'headerBytes'])
 
 export function checkLimits (value: Record<string, unknown>): string | undefined {
   return checkMembers(value, Object.keys(DEFAULT_LIMITS)) ?? checkQueue(limitsWithDefaults(value))
@@ -72,7 +92,7 @@ function checkMembers (value: Record<string, unknown>, names: readonly string[])
   const problem = oneOf(value, Object.fromEntries(names.map(name => [name, 'number'])))
   if (problem !== undefined) return problem
   for (const [name, limit] of Object.entries(value)) {
-    const least = name === 'messageBytes' ? 1 : 0
+    const least = NEVER_NONE.has(name) ? 1 : 0
     const most = name.endsWith('Ms') ? LONGEST_TIMER : Number.MAX_SAFE_INTEGER
     if (limit !== undefined && !isWhole(limit, least, most)) return `is wrong: \`${name}\` must be a whole number, ${least} to ${most}`
   }
@@ -113,11 +133,12 @@ export function lookMs ({ limits, methods = {} }: Limited): number {
 /** What holds for the calls of one method. */
 export function callTimes ({ limits, methods = {} }: Limited, { fullName }: Method): CallTimes {
   const { requestMs, streamIdleMs, streamLifeMs } = limitsWithDefaults({ ...limits, ...given(methods[serviceOf(fullName)]?.limits), ...given(methods[fullName]?.limits) })
-  return { requestMs: orNever(requestMs), idleMs: orNever(streamIdleMs), lifeMs: orNever(streamLifeMs) }
+  return { requestMs: orInfinity(requestMs), idleMs: orInfinity(streamIdleMs), lifeMs: orInfinity(streamLifeMs) }
 }
 
-function orNever (ms: number): number {
-  return ms === 0 ? Infinity : ms
+/** 0 stands for no limit. */
+export function orInfinity (limit: number): number {
+  return limit === 0 ? Infinity : limit
 }
 
 /** The name by which settings for all methods of a service go. */

@@ -4,17 +4,17 @@ import type { ClosingConnections } from './closing-connections.ts'
 import { http2StreamOf } from './connection.ts'
 import type { HttpGateway } from './gateway.ts'
 import { HttpStatusError } from './http-status-error.ts'
-import type { LateBodies } from './late-bodies.ts'
 import { noteArrival } from './observation.ts'
 import { endUnreadBody } from './unread-body.ts'
 
 /** Where a body comes from: the request, or what a `preParsing` hook has made of it. */
 type Payload = NodeJS.ReadableStream & { receivedEncodedLength?: number }
 
-export interface BodyLimits {
-  /** The most bytes that a body may have. */
-  readonly bodyLimit: number
-  readonly lateBodies: LateBodies
+type BodyLimits = Pick<HttpGateway, 'messageBytes' | 'bodyBytes' | 'lateBodies'>
+
+/** The most bytes that a body with one message may have. */
+export function largestBody ({ messageBytes, bodyBytes }: Pick<BodyLimits, 'messageBytes' | 'bodyBytes'>): number {
+  return Math.min(messageBytes, bodyBytes)
 }
 
 export function collectBodies (scope: FastifyInstance, limits: BodyLimits & Pick<HttpGateway, 'observe'>): void {
@@ -60,7 +60,8 @@ function nameTypeOfHttp2 (scope: FastifyInstance): void {
   })
 }
 
-function collect (request: FastifyRequest, payload: Payload, { bodyLimit: limit, lateBodies }: BodyLimits, done: (error: Error | null, body?: Buffer) => void): void {
+function collect (request: FastifyRequest, payload: Payload, limits: BodyLimits, done: (error: Error | null, body?: Buffer) => void): void {
+  const limit = largestBody(limits)
   const announced = request.headers['content-length']
   if (announced !== undefined && Number(announced) > limit) return done(tooLarge(limit))
   const chunks: Buffer[] = []
@@ -69,7 +70,7 @@ function collect (request: FastifyRequest, payload: Payload, { bodyLimit: limit,
   payload.on('end', onEnd)
   payload.on('error', onError)
   payload.resume()
-  const hasCome = lateBodies.await(settle)
+  const hasCome = limits.lateBodies.await(settle)
 
   function onData (data: Buffer | string): void {
     const chunk = typeof data === 'string' ? Buffer.from(data) : data

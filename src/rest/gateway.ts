@@ -52,9 +52,13 @@ export interface HttpGateway {
   readonly headers: HeaderMapper
   readonly errorStatus: ErrorStatuses
   readonly writeError: ErrorWriter
+  /** The largest request message, in bytes. */
+  readonly messageBytes: number
   /** The largest request body, in bytes. */
-  readonly bodyLimit: number
+  readonly bodyBytes: number
   readonly lateBodies: LateBodies
+  /** The largest response message, in bytes. */
+  readonly responseBytes: number
   readonly json: JsonCodecs
   readonly streams: StreamSettings
   readonly closings: ClosingConnections

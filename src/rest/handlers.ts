@@ -19,7 +19,7 @@ export function routeHandler (http: HttpMethod, template: string): RouteHandler 
   const { method: { method, definition: { requestStream, responseStream } }, gateway, reader, writer, jsonOptions } = http
   const observe = gateway.observe?.({ protocol: 'http', method, route: template })
   if (requestStream) {
-    const open = requestStreamReader({ type: method.requestType, reader, json: jsonOptions, messageBytes: gateway.bodyLimit })
+    const open = requestStreamReader({ type: method.requestType, reader, json: jsonOptions, messageBytes: gateway.messageBytes, bodyBytes: gateway.bodyBytes })
     const route: ReplyRoute = { gateway, template, method, open, write: writer, observe }
     return responseStream ? streamHandler(http, route) : uploadHandler(http, route)
   }

@@ -96,6 +96,10 @@ export abstract class HttpCall extends ServerCall implements Exchange, ObservedE
     this.#whenReleased = callback
   }
 
+  protected override get responseBytes (): number {
+    return this.route.gateway.responseBytes
+  }
+
   protected override released (): void {
     this.#whenReleased?.()
   }

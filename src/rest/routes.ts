@@ -2,6 +2,7 @@
 import type { FastifyInstance, HTTPMethods } from 'fastify'
 import type { ServedMethod } from '../call/served-service.ts'
 import { configurationErrors } from '../errors.ts'
+import { largestBody } from './body.ts'
 import type { HttpGateway } from './gateway.ts'
 import { routeHandler } from './handlers.ts'
 import type { HttpMethod } from './http-method.ts'
@@ -59,7 +60,7 @@ export function registerRoute (scope: FastifyInstance, { gateway, method, templa
   const handler = routeHandler(http, template)
   const common = {
     url,
-    bodyLimit: gateway.bodyLimit,
+    bodyLimit: largestBody(gateway),
     config: { grpc: { rpc, kind } },
     // Fastify answers HEAD by running the handler of GET, which would begin a stream.
     ...(kind === 'unary' ? {} : { exposeHeadRoute: false }),

@@ -19,14 +19,16 @@ export interface RequestStreamOptions {
   readonly json: JsonReadOptions
   /** The most bytes that a message may have. */
   readonly messageBytes: number
+  /** The most bytes that all messages may have together. */
+  readonly bodyBytes: number
 }
 
 /** Makes the function that begins to read the request messages of a call. The media type has been checked. */
-export function requestStreamReader ({ type, reader, json, messageBytes }: RequestStreamOptions): OpenRequest {
+export function requestStreamReader ({ type, reader, json, messageBytes, bodyBytes }: RequestStreamOptions): OpenRequest {
   const bindQuery = queryBinder(type, json)
   return (request, receiver) => {
     const splitter = isJsonLines(request.headers) ? new LineSplitter(messageBytes) : new JsonSplitter(messageBytes)
-    return new RequestMessages(request, splitter, reader, bindQuery(request.raw.url!), receiver)
+    return new RequestMessages(request, splitter, reader, bindQuery(request.raw.url!), receiver, bodyBytes)
   }
 }
 
@@ -39,6 +41,10 @@ export class RequestMessages implements MessageSource, RequestBody {
   readonly #query: QueryBinder
   readonly #pump: MessagePump
   readonly #onBytes: MessageReceiver['onBytes']
+  /** The most bytes that may come. */
+  readonly #limit: number
+  /** How many have come. */
+  #length = 0
   #started = false
   /** Messages that have been read before they are wanted; the next one is the last. */
   #readAhead: unknown[] = []
@@ -47,7 +53,8 @@ export class RequestMessages implements MessageSource, RequestBody {
   /** Whether all bytes have come. */
   #isComplete = false
 
-  constructor ({ body, raw }: FastifyRequest, splitter: MessageSplitter, reader: JsonReader, query: QueryBinder, receiver: MessageReceiver) {
+  constructor ({ body, raw }: FastifyRequest, splitter: MessageSplitter, reader: JsonReader, query: QueryBinder, receiver: MessageReceiver, limit: number) {
+    this.#limit = limit
     this.#body = body === undefined || body === null ? undefined : streamOf(body)
     this.#isGone = () => raw.aborted || raw.socket.destroyed
     this.#splitter = splitter
@@ -119,6 +126,8 @@ export class RequestMessages implements MessageSource, RequestBody {
   readonly #onData = (chunk: Buffer | string): void => {
     const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk
     this.#onBytes?.(bytes.length)
+    this.#length += bytes.length
+    if (this.#length > this.#limit) return this.#pump.fail(new HttpStatusError(413, `The request body is larger than ${this.#limit} bytes`))
     this.#splitter.push(bytes)
     this.#unread = this.#splitter.isEmpty && this.#readAhead.length === 0 ? 0 : this.#unread + bytes.length
     if (this.#unread >= MOST_UNREAD) this.#body!.pause()

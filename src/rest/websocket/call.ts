@@ -99,8 +99,8 @@ export class WebSocketCall extends HttpCall {
   }
 
   #listen (socket: WebSocket): void {
-    const { observer, route: { gateway: { bodyLimit, streams }, requestStream } } = this
-    this.#requests = new FrameRequests(socket, { reader: this.#codec.open(this.request.raw.url!), binary: this.#codec.binary, requestStream, messageBytes: bodyLimit }, {
+    const { observer, route: { gateway: { messageBytes, streams }, requestStream } } = this
+    this.#requests = new FrameRequests(socket, { reader: this.#codec.open(this.request.raw.url!), binary: this.#codec.binary, requestStream, messageBytes }, {
       onBytes: observer === undefined ? undefined : bytes => observer.bytesReceived(bytes),
       onMessage: message => this.deliver(message),
       onEnd: () => this.#endRequests(),
