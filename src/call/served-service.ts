@@ -13,6 +13,7 @@ import type { CallTimes } from './call-times.ts'
 import { errorStatuses, type ErrorPolicy, type ErrorStatuses } from './error-status.ts'
 import { grpcJsHandler, type GrpcJsMethod } from './grpc-js-handlers.ts'
 import { methodHandler, type ContextMethod } from './method-handlers.ts'
+import type { Logger } from './logger.ts'
 import type { OpenCalls } from './open-calls.ts'
 import type { Registration } from './registration.ts'
 
@@ -122,4 +123,12 @@ function findMethod (implementation: object, names: readonly string[]): ((...arg
     return method.bind(implementation)
   }
   return undefined
+}
+
+export function warnOfMissingMethods (services: readonly ServedService[], log: Logger): void {
+  for (const { service, owner, methods } of services) {
+    const missing = methods.filter(method => !method.implemented).map(({ method }) => method.name)
+    if (missing.length === 0) continue
+    log.warn({ service: service.fullName, missing }, `${owner} does not implement ${missing.join(', ')} of ${service.fullName}: calls get UNIMPLEMENTED`)
+  }
 }

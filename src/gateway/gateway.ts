@@ -5,7 +5,7 @@ import { headerMapper } from '../call/headers.ts'
 import { guardedInterceptor } from '../call/interceptors.ts'
 import { consoleLogger, type Logger } from '../call/logger.ts'
 import { collectRegistrations } from '../call/registration.ts'
-import { bindServices, type ServedService } from '../call/served-service.ts'
+import { bindServices, warnOfMissingMethods, type ServedService } from '../call/served-service.ts'
 import { isWorker } from '../cluster/channel.ts'
 import type { Primary } from '../cluster/primary.ts'
 import { configurationErrors } from '../errors.ts'
@@ -186,7 +186,7 @@ export class GrpcGateway implements Mountable {
     if (!await this.#lifecycle.start(open)) return
     this.#host = host
     this.#log.info({ address: this.address }, 'gRPC server listening')
-    this.#warnOfMissingMethods()
+    warnOfMissingMethods(this.#services, this.#log)
   }
 
   #grpcServer (): GrpcServer {
@@ -202,14 +202,6 @@ export class GrpcGateway implements Mountable {
       observe: this.#telemetry.observe,
       timeoutPolicy: method => settingsOf(this.#options, method, 'timeout')
     })
-  }
-
-  #warnOfMissingMethods (): void {
-    for (const { service, owner, methods } of this.#services) {
-      const missing = methods.filter(method => !method.implemented).map(({ method }) => method.name)
-      if (missing.length === 0) continue
-      this.#log.warn({ service: service.fullName, missing }, `${owner} does not implement ${missing.join(', ')} of ${service.fullName}: calls get UNIMPLEMENTED`)
-    }
   }
 
   /**
