@@ -44,6 +44,7 @@ const plugin: FastifyPluginAsync<GrpcGatewayPluginOptions> = async (app, { gatew
     mount(app, gateway, base, claimed)
     if (!claimed.gateways.has(gateway)) mirrorPressure(app, gateway.health)
     claimed.gateways.add(gateway)
+    connections.limitAge(gateway.connectionAgeMs)
     if (gateway.probes !== undefined) registerProbes(app, gateway.probes, claimed.gateways)
     if (gateway.metrics !== undefined) registerMetricsRoute(app, gateway.metrics)
   }

@@ -1,6 +1,7 @@
 /** What bounds a call in time, a message in size and a connection in both, on every protocol. */
 import { once } from 'node:events'
-import { request as http1 } from 'node:http'
+import { Agent, request as http1, type IncomingMessage } from 'node:http'
+import { connect, type AddressInfo } from 'node:net'
 import type { Writable } from 'node:stream'
 import { connect as http2, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2'
 import websocket from '@fastify/websocket'
@@ -8,7 +9,7 @@ import { Metadata, ServerInterceptingCall, status as codes, type ClientDuplexStr
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
-import { GrpcError, implement, loadProto, type CallContext, type GatewayOptions } from '../src/index.ts'
+import { GrpcError, GrpcGateway, implement, loadProto, type CallContext, type GatewayOptions } from '../src/index.ts'
 import { Kinds, KINDS, recordingLogger, serve, sleep, until, type Kind, type Note, type Outcome, type Served } from './serving.ts'
 
 type Ended = Pick<Outcome, 'code' | 'details'>
@@ -406,4 +407,67 @@ t.test('metadata of handlers and interceptors that HTTP/2 has no place for is le
   }
   t.equal(all.get('connection').length, 1, 'their own metadata stay as they are')
   t.match(await post('/grpc/kinds/unary', {}), { status: 200 })
+})
+
+t.test('a connection of gRPC or HTTP/2 carries 100 calls at once by default, or as many as streamsPerConnection says', async t => {
+  for (const [limits, expected] of [[{}, 100], [{ streamsPerConnection: 7 }, 7]] as const) {
+    const gateway = new GrpcGateway({ services: [implement(Kinds, {})], port: 0, limits })
+    const app = await gateway.listen({ port: 0, host: '127.0.0.1', signals: false, fastify: { http2: true } })
+    t.teardown(() => gateway.shutdown({ graceMs: 0 }))
+    for (const url of [`http://${gateway.address}`, app.listeningOrigin]) {
+      const session = http2(url)
+      const settings = new Promise<{ maxConcurrentStreams?: number }>(resolve => session.on('remoteSettings', received => {
+        if (received.maxConcurrentStreams! < 2 ** 31) resolve(received)
+      }))
+      t.equal((await settings).maxConcurrentStreams, expected)
+      session.destroy()
+    }
+  }
+})
+
+t.test('old connections are given up by their clients: GOAWAY over gRPC and HTTP/2, connection: close over HTTP/1.1', async t => {
+  const { app, gateway, request } = await serve(t, { services: [implement(Kinds, { Unary: ({ text }) => ({ text }) })], limits: { connectionAgeMs: 200 } })
+  const session = http2(`http://${gateway.address}`)
+  const [code] = await once(session, 'goaway') as [number]
+  t.equal(code, 0)
+  session.destroy()
+
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  t.teardown(() => agent.destroy())
+  const connection = async (): Promise<string | undefined> => {
+    const call = http1({ port: (app.server.address() as AddressInfo).port, host: '127.0.0.1', path: '/grpc/test.Kinds/Unary', method: 'POST', agent })
+    call.end()
+    const [response] = await once(call, 'response') as [IncomingMessage]
+    response.resume()
+    await once(response, 'end')
+    return response.headers.connection
+  }
+  t.equal(await connection(), 'keep-alive')
+  let told: string | undefined = 'keep-alive'
+  while (told === 'keep-alive') {
+    await sleep(50)
+    told = await connection()
+  }
+  t.equal(told, 'close')
+  t.equal((await request('/healthz')).status, 200, 'others go on')
+})
+
+t.test('idle connections are closed, and those that never begin to speak', async t => {
+  const gateway = new GrpcGateway({ services: [implement(Kinds, {})], port: 0, limits: { connectionIdleMs: 300, requestMs: 300 } })
+  const app = await gateway.listen({ port: 0, host: '127.0.0.1', signals: false })
+  t.teardown(() => gateway.shutdown({ graceMs: 0 }))
+  const { port } = app.server.address() as AddressInfo
+  const session = http2(`http://${gateway.address}`)
+  await once(session, 'close')
+  t.pass('gRPC without a call')
+  for (const [name, to, first] of [['gRPC without a preface', gateway.port, ''], ['gRPC with half a preface', gateway.port, 'PRI * HT'], ['HTTP without a request', port, ''], ['HTTP with half a header', port, 'POST / HTTP/1.1\r\nhost: x']] as const) {
+    const socket = connect(to, '127.0.0.1', () => socket.write(first))
+    socket.resume()
+    await once(socket, 'close')
+    t.pass(name)
+  }
+  const socket = connect(port, '127.0.0.1', () => socket.write('GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n'))
+  socket.resume()
+  await once(socket, 'close')
+  t.pass('HTTP after its response')
 })

@@ -3,15 +3,20 @@ import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastif
 import type { Logger } from '../call/logger.ts'
 import { configurationErrors } from '../errors.ts'
 import { isObject } from '../options/checks.ts'
+import type { Limits } from '../options/limits.ts'
 import { Certificates } from '../tls/certificates.ts'
 import { followCertificates } from '../tls/https.ts'
 import type { TlsOptions } from '../tls/options.ts'
 import { SinglePort } from './single-port.ts'
 
+/** How often Node.js looks for requests whose headers take too long, in milliseconds. */
+const LONGEST_CHECKING_MS = 30_000
+const SHORTEST_CHECKING_MS = 100
+
 /** Of the app, beside its routes. */
 export interface AppOptions {
   /** Options of the Fastify app that is made, such as `logger` and `http2`. */
-  fastify?: FastifyServerOptions & { https?: object, http2?: boolean } | undefined
+  fastify?: FastifyServerOptions & { http?: object, https?: object, http2?: boolean } | undefined
   /**
    * Serve HTTPS: `true` with the `tls` of the gateway, or with TLS options of its own. With `fastify: { http2: true }`
    * clients that can speak HTTP/2 do so, others HTTP/1.1. Default false; with `singlePort`, whether the gateway has `tls`.
@@ -24,6 +29,10 @@ export interface AppOptions {
   singlePort?: boolean | undefined
 }
 
+interface LimitedAppOptions extends AppOptions {
+  readonly limits: Limits
+}
+
 export interface App {
   readonly app: FastifyInstance
   /** Where gRPC is to be served too. */
@@ -31,19 +40,41 @@ export interface App {
 }
 
 /** @throws FGG_ERR_LISTEN_OPTION; FGG_ERR_TLS */
-export function makeApp (options: AppOptions, ofGateway: Certificates | undefined, log: () => Logger): App {
+export function makeApp (options: LimitedAppOptions, ofGateway: Certificates | undefined, log: () => Logger): App {
   const certificates = certificatesOf(options, ofGateway, log)
   const https = certificates && { ...certificates.serverOptions, ...certificates.context }
   const singlePort = options.singlePort === true ? new SinglePort(https) : undefined
+  const { fastify = {}, limits } = options
+  const limited = serverOptions(limits)
+  const ownHttps = https === undefined ? fastify.https : { ...https, allowHTTP1: true }
   const app = Fastify({
     logger: { level: 'warn' },
-    ...options.fastify,
-    ...(https === undefined ? {} : { https: { ...https, allowHTTP1: true } }),
+    ...connectionTimes(limits),
+    ...fastify,
+    http: { ...limited, ...fastify.http },
+    ...(ownHttps === undefined ? {} : { https: { ...limited, ...ownHttps } }),
     ...(singlePort === undefined ? {} : { http2: true, serverFactory: singlePort.serverFactory })
   } as FastifyServerOptions)
   if (certificates !== undefined) followCertificates(app, certificates)
   singlePort?.endWith(app)
   return { app, singlePort }
+}
+
+/** Of Node.js, for HTTP/1.1 and for HTTP/2. */
+function serverOptions ({ requestMs, headerBytes, streamsPerConnection }: Limits): object {
+  return {
+    headersTimeout: requestMs,
+    // Bodies have their own limit: those that stream may take longer.
+    requestTimeout: 0,
+    connectionsCheckingInterval: Math.min(LONGEST_CHECKING_MS, Math.max(requestMs / 4, SHORTEST_CHECKING_MS)),
+    maxHeaderSize: headerBytes,
+    settings: { maxHeaderListSize: headerBytes, ...(streamsPerConnection === 0 ? {} : { maxConcurrentStreams: streamsPerConnection }) }
+  }
+}
+
+/** Of Fastify. */
+function connectionTimes ({ connectionIdleMs }: Limits): FastifyServerOptions & { http2SessionTimeout: number } {
+  return { keepAliveTimeout: connectionIdleMs, http2SessionTimeout: connectionIdleMs }
 }
 
 function certificatesOf ({ tls, fastify, singlePort = false }: AppOptions, ofGateway: Certificates | undefined, log: () => Logger): Certificates | undefined {

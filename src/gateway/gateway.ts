@@ -130,6 +130,7 @@ export class GrpcGateway implements Mountable {
       probes: probePaths(options.probes),
       messageBytes: limits.messageBytes,
       bodyBytes: orInfinity(limits.bodyBytes),
+      connectionAgeMs: limits.connectionAgeMs,
       responseBytes: orInfinity(limits.responseBytes),
       lateBodies: new LateBodies(limits.requestMs, lookMs(this.#options)),
       jsonOptions: method => settingsOf(this.#options, method, 'json'),
@@ -235,7 +236,7 @@ export class GrpcGateway implements Mountable {
 
   async #listen ({ basePath, fastify, tls, singlePort: isSingle = false, webSocket = false, ...listen }: ListenOptions, ending?: CheckedSignalOptions): Promise<FastifyInstance> {
     checkSinglePort(isSingle, { ...listen, fastify, tls }, this.#given)
-    const { app, singlePort } = makeApp({ fastify: { ...appLogging(this.#options.telemetry), ...appErrors(this[kHttpGateway]), ...fastify }, tls, singlePort: isSingle }, this.#certificates, () => this.#log)
+    const { app, singlePort } = makeApp({ fastify: { ...appLogging(this.#options.telemetry), ...appErrors(this[kHttpGateway]), ...fastify }, tls, singlePort: isSingle, limits: this.#options.limits }, this.#certificates, () => this.#log)
     if (webSocket) registerWebSockets(app, this.#options.limits.messageBytes)
     registerGrpcHttpRoutes(app, [this], { basePath })
     this.#app = app

@@ -17,7 +17,7 @@ import { methodKind, type Method } from '../schema/service.ts'
 import { Certificates } from '../tls/certificates.ts'
 import { TlsCredentials } from './credentials.ts'
 import { GrpcExchange } from './grpc-exchange.ts'
-import { channelArguments, limitHeaders, type GrpcLimits } from './limits.ts'
+import { channelArguments, limitHeaders, limitOpenings, type GrpcLimits } from './limits.ts'
 import { halfCloseAfterCancel } from './half-close.ts'
 import { HeldCall } from './held-call.ts'
 import { sizingCodec } from './message-sizes.ts'
@@ -117,8 +117,10 @@ export class GrpcServer {
     const tls = this.#tls = credentials instanceof Certificates ? new TlsCredentials(credentials) : undefined
     return new Promise((resolve, reject) => {
       this.#server.bindAsync(address, tls ?? credentials as ServerCredentials | undefined ?? ServerCredentials.createInsecure(), (error, bound) => {
-        if (error === null) resolve(this.#port = bound)
-        else reject(new configurationErrors.FGG_ERR_LISTEN(address, listenProblem(error)))
+        if (error === null) {
+          limitOpenings(this.#server, this.#options.limits)
+          resolve(this.#port = bound)
+        } else reject(new configurationErrors.FGG_ERR_LISTEN(address, listenProblem(error)))
       })
     })
   }
@@ -140,7 +142,9 @@ export class GrpcServer {
    * @throws FGG_ERR_SINGLE_PORT when the version of grpc-js does not allow for it
    */
   share (others: StreamListener): Http2Server {
-    return shareHttp2(this.#server, others)
+    const shared = shareHttp2(this.#server, others)
+    limitOpenings(this.#server, this.#options.limits)
+    return shared
   }
 
   /** Takes no more connections, and on those that are open no more calls; resolves when they are over. */

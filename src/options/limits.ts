@@ -56,6 +56,27 @@ export interface LimitOptions extends CallLimits {
    * DEADLINE_EXCEEDED, 408 over HTTP. 0 for no limit. Default 30,000.
    */
   requestMs?: number | undefined
+  /**
+   * How old a connection may become, in milliseconds: then its client is asked to use another, by `connection: close`
+   * or GOAWAY, and open calls go on. So load balancers get to spread long-lived clients anew. 0 for no limit. Default
+   * 3,600,000: an hour.
+   */
+  connectionAgeMs?: number | undefined
+  /**
+   * How long a connection may be without a call, in milliseconds; then it is closed. For HTTP on the app that `listen`
+   * makes. 0 for no limit. Default 300,000: 5 minutes.
+   */
+  connectionIdleMs?: number | undefined
+  /**
+   * How many calls a client may have open on one connection: of gRPC, and of HTTP/2 on the app that `listen` makes. More
+   * wait at the client. 0 for no limit. Default 100.
+   */
+  streamsPerConnection?: number | undefined
+  /**
+   * How often a gRPC client is pinged, in milliseconds: one that does not answer within 20 s is gone. 0 for never.
+   * Default 60,000.
+   */
+  keepaliveMs?: number | undefined
 }
 
 /** Limits with their defaults. */
@@ -71,7 +92,11 @@ export const DEFAULT_LIMITS: Limits = {
   retryAfterMs: 1000,
   requestMs: 30_000,
   streamIdleMs: 300_000,
-  streamLifeMs: 86_400_000
+  streamLifeMs: 86_400_000,
+  connectionAgeMs: 3_600_000,
+  connectionIdleMs: 300_000,
+  streamsPerConnection: 100,
+  keepaliveMs: 60_000
 }
 
 const CALL_LIMITS: ReadonlyArray<keyof CallLimits> = ['concurrentCalls', 'queuedCalls', 'streamIdleMs', 'streamLifeMs']

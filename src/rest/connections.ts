@@ -36,6 +36,8 @@ export class Connections {
   readonly #sessions = new Map<ServerHttp2Session, KnownSession>()
   /** Sessions do not give their sockets away, so these are known by address and port of the client. */
   readonly #socketsOfSessions = new Map<string, Socket>()
+  /** How old one may become, in milliseconds; Infinity for no limit. */
+  #mostAge = Infinity
   /** Who has asked for them to move on. */
   readonly #askers = new Set<object>()
   /** The response of each connection that says so. */
@@ -68,6 +70,18 @@ export class Connections {
     for (const server of this.#servers) server.removeListener('request', this.#tell)
   }
 
+  /** Asks clients to use another connection when one is so old. Of several limits, the shortest counts. @param ms 0 for no limit */
+  limitAge (ms: number): void {
+    if (ms === 0) return
+    if (this.#mostAge === Infinity) for (const server of this.#servers) server.prependListener('request', this.#tellIfOld)
+    this.#mostAge = Math.min(this.#mostAge, ms)
+  }
+
+  readonly #tellIfOld = (request: IncomingMessage, response: ServerResponse): void => {
+    const opened = this.#sockets.get(request.socket)
+    if (opened !== undefined && Date.now() - opened >= this.#mostAge) this.#tell(request, response)
+  }
+
   /** Closes connections when they are idle, now and later. */
   close (): void {
     if (this.#timer !== undefined) return
@@ -93,12 +107,16 @@ export class Connections {
     if (this.#servers.has(server)) return
     this.#servers.add(server)
     if (this.#askers.size > 0) server.prependListener('request', this.#tell)
+    if (this.#mostAge !== Infinity) server.prependListener('request', this.#tellIfOld)
     server.on('connection', (socket: Socket) => this.#add(socket))
     server.on('secureConnection', (socket: Socket) => this.#add(socket))
     server.on('session', (session: ServerHttp2Session) => {
       this.#sessions.set(session, { address: addressOf(session.socket), looks: 0 })
       session.once('close', () => this.#sessions.delete(session))
       if (this.#timer !== undefined) session.close()
+      if (this.#mostAge === Infinity) return
+      const timer = setTimeout(() => session.close(), this.#mostAge).unref()
+      session.once('close', () => clearTimeout(timer))
     })
   }
 

@@ -56,6 +56,8 @@ export interface HttpGateway {
   readonly messageBytes: number
   /** The largest request body, in bytes. */
   readonly bodyBytes: number
+  /** How old a connection may become, in milliseconds; 0 for no limit. */
+  readonly connectionAgeMs: number
   readonly lateBodies: LateBodies
   /** The largest response message, in bytes. */
   readonly responseBytes: number
