@@ -30,12 +30,13 @@ const services = [
   })
 ]
 
-const gateway = new GrpcGateway({ services, port: 0 })
+const gateway = new GrpcGateway({ services, port: 0, limits: { requestMs: REQUEST_MS, streamIdleMs: REQUEST_MS } })
 const app = await gateway.listen({ port: 0, host: '127.0.0.1', fastify: { logger: false } })
 const secure = new GrpcGateway({
   services,
   port: 0,
-  tls: { key: process.env.TLS_KEY!, cert: process.env.TLS_CERT! }
+  tls: { key: process.env.TLS_KEY!, cert: process.env.TLS_CERT! },
+  limits: { requestMs: REQUEST_MS }
 })
 await secure.startup()
 
