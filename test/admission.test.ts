@@ -140,7 +140,7 @@ for (const way of WAYS) {
   }
 
   t.test(`over ${way}, every ending of a call gives its place back`, async t => {
-    const { service, started } = holding()
+    const { service, held, started } = holding()
     const served = await serveAll(t, { services: [service], limits: { concurrentCalls: 1 } })
     let count = 0
     for (const kind of KINDS) {
@@ -153,15 +153,15 @@ for (const way of WAYS) {
       for (const [name, end] of Object.entries(endings)) {
         const abort = new AbortController()
         const call = ways[way](served, kind, { signal: abort.signal })
-        const held = await started(++count)
-        end(held, abort)
+        const begun = await started(++count)
+        end(begun, abort)
         await call
-        if (name === 'cancelled') await until(() => held.context.signal.aborted, 'the cancellation')
+        if (name === 'cancelled') await until(() => begun.context.signal.aborted, 'the cancellation')
         t.pass(`${kind}, ${name}`)
       }
-      const late = ways[way](served, kind, { timeoutMs: 50 })
-      await started(++count)
-      t.match(await late, { code: codes.DEADLINE_EXCEEDED })
+      t.match(await ways[way](served, kind, { timeoutMs: 100 }), { code: codes.DEADLINE_EXCEEDED })
+      // On a busy machine the handler may not even have begun.
+      count = held.length
     }
   })
 }

@@ -107,8 +107,8 @@ export abstract class ServerCall implements ServerInterceptingCallInterface {
     }
     // As grpc-js says it.
     const details = `Sent message larger than max (${size} vs. ${this.responseBytes})`
-    this.sendStatus({ code: status.RESOURCE_EXHAUSTED, details })
     this.report(new Error(details), RESPONSE_TOO_LARGE)
+    this.sendStatus({ code: status.RESOURCE_EXHAUSTED, details })
   }
 
   /** The largest response message. */
