@@ -78,17 +78,24 @@ for (const page of pages) {
       if (language === 'sh') {
         t.equal(execFileSync('bash', ['-c', onFreePorts(text)], { encoding: 'utf8' }).replaceAll('\r', '').trim(), expected?.trim(), text.trim())
       } else if (language === 'js' && expected !== undefined) {
-        if (/\b50051\b/.test(text) && !/localhost:50051/.test(text)) server?.child.kill('SIGKILL')
+        const listens = /listen\(/.test(text)
+        if (listens || (/\b50051\b/.test(text) && !/localhost:50051/.test(text))) await stop(server)
         const program = start(t, folder, name!)
+        if (listens) server = program
         await until(() => program.ended || program.output.endsWith(expected), name!, 10_000)
         t.equal(program.output, expected, name!)
       } else if (language === 'js' && /listen\(/.test(text)) {
-        server?.child.kill('SIGKILL')
+        await stop(server)
         server = start(t, folder, name!)
         await listening(ports[8000])
       }
     }
   })
+}
+
+async function stop (program: Program | undefined): Promise<void> {
+  program?.child.kill('SIGKILL')
+  await until(() => program?.ended !== false, 'the end of a program')
 }
 
 async function listening (port: number): Promise<void> {
