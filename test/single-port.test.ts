@@ -252,13 +252,23 @@ t.test('HTTP/1.1 keeps connections alive, takes requests behind one another, and
 })
 
 t.test('who says nothing, or not enough, is cut off', async t => {
-  const { port } = await serveOne(t, {}, { fastify: { logger: false, http: { headersTimeout: 200 } } as object })
+  const { port } = await serveOne(t, { limits: { requestMs: 200 } })
   for (const begun of ['', 'P', PREFACE.slice(0, -1)]) {
     const socket = rawSocket(t, port)
     if (begun !== '') socket.write(begun)
     await once(socket, 'close')
     t.equal(socket.text, '', JSON.stringify(begun))
   }
+})
+
+t.test('without a limit clients may take their time', async t => {
+  const { port } = await serveOne(t, { limits: { requestMs: 0 } })
+  const socket = rawSocket(t, port)
+  await once(socket, 'connect')
+  await sleep(50)
+  socket.write('GET /nope HTTP/1.1\r\nhost: a\r\n\r\n')
+  await until(() => socket.text !== '', 'the answer')
+  t.match(socket.text, /^HTTP\/1\.1 404 /)
 })
 
 t.test('clients that go away at any point harm nobody', async t => {

@@ -8,11 +8,11 @@ const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
  * Calls back when it is known which protocol the client speaks, with all bytes still to be read. A client that goes
  * away before, or takes too long, is cut off.
  *
- * @param patienceMs how long the client may take
+ * @param patienceMs how long the client may take; 0 for any time
  */
 export function detectHttp2 (socket: Socket, patienceMs: number, decided: (isHttp2: boolean) => void): void {
   let begun: Buffer = Buffer.alloc(0)
-  const timer = setTimeout(giveUp, patienceMs).unref()
+  const timer = patienceMs > 0 ? setTimeout(giveUp, patienceMs).unref() : undefined
   socket.on('readable', read)
   socket.once('end', giveUp)
   socket.once('close', () => clearTimeout(timer))
