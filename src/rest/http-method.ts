@@ -53,6 +53,12 @@ export class HttpMethod {
 
   /** Hands a call to its interceptors and its handler, as grpc-js does. */
   start (call: HttpCall): void {
+    const run = call.observer?.run
+    if (run === undefined) this.#start(call)
+    else run(() => this.#start(call))
+  }
+
+  #start (call: HttpCall): void {
     const intercepted = intercept(this.gateway.interceptors, this.#descriptor, call)
     if (call.isOver) return
     const invocation = new Invocation(this.method, intercepted, call)

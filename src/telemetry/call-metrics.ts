@@ -112,13 +112,14 @@ export class CallMetrics {
   /** Upper bounds in seconds. */
   readonly buckets: readonly number[]
   readonly #known = new Map<Protocol, Map<string | undefined, MethodMetrics>>()
-  readonly #families: readonly Family[]
+  /** By their names, which a registry that speaks OpenMetrics changes. */
+  readonly #families: ReadonlyMap<string, Family>
 
   constructor (buckets: readonly number[]) {
     this.buckets = buckets
     const count = (name: string, help: string, of: (method: MethodMetrics) => number, type: 'counter' | 'gauge' = 'counter'): Family =>
       this.#family(name, help, type, method => [{ value: of(method), labels: method.labels }])
-    this.#families = [
+    const families = [
       count('grpc_server_started_total', 'Calls that have begun.', method => method.startedCalls),
       this.#family('grpc_server_handled_total', 'Calls that have ended, by status code.', 'counter', handled),
       this.#family('grpc_server_handling_seconds', 'How long calls took, from their request to their status. Streams count as a whole.', 'histogram', method => durations(method, buckets)),
@@ -128,12 +129,13 @@ export class CallMetrics {
       count('grpc_server_msg_received_bytes_total', 'Bytes of requests: of messages over gRPC, of bodies over HTTP, of frames over WebSockets.', method => method.bytesIn),
       count('grpc_server_msg_sent_bytes_total', 'Bytes of responses: of messages over gRPC, of bodies with messages over HTTP, of frames over WebSockets.', method => method.bytesOut)
     ]
+    this.#families = new Map(families.map(family => [family.name, family]))
   }
 
   /** Adds the metrics, where the registry has not got them already. */
   register (registry: MetricsRegistry): void {
-    for (const family of this.#families) {
-      if (registry.getSingleMetric(family.name) !== family) registry.registerMetric(family as never)
+    for (const [name, family] of this.#families) {
+      if (registry.getSingleMetric(name) !== family) registry.registerMetric(family as never)
     }
   }
 
@@ -153,7 +155,6 @@ export class CallMetrics {
       type,
       aggregator: 'sum',
       get () {
-        // A registry that speaks OpenMetrics changes the name.
         return { name: this.name, help, type, aggregator: 'sum', values: all().flatMap(valuesOf) }
       },
       reset () {
