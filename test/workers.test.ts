@@ -66,6 +66,24 @@ t.test('both ports are shared by all workers, on each address of localhost', asy
   t.equal(server.errors(), '')
 })
 
+t.test('a scrape of any worker tells the metrics of all', async t => {
+  const server = await serve(t, { workers: 2, metrics: true })
+  const { http, grpc } = server.ports()
+  const url = `http://127.0.0.1:${http}`
+  const answered = new Set<string>()
+  for (let i = 0; i < 6; i++) answered.add(await postHello(url))
+  for (let i = 0; i < 3; i++) await hello('127.0.0.1', grpc)
+  t.equal(answered.size, 2, 'both have answered')
+  for (let i = 0; i < 4; i++) {
+    const { text } = await fetchReply(`${url}/metrics`, { headers: { connection: 'close' } })
+    const handled = (protocol: string): string | undefined => new RegExp(`^grpc_server_handled_total\\{protocol="${protocol}",[^}]*grpc_method="SayHello"[^}]*\\} (\\d+)$`, 'm').exec(text)?.[1]
+    t.same([handled('http'), handled('grpc')], ['6', '3'])
+    t.match(text, /^grpc_server_handling_seconds_bucket\{le="\+Inf",protocol="http",[^}]*\} 6$/m)
+  }
+  server.child.kill('SIGTERM')
+  t.equal(await server.ended, 0)
+})
+
 t.test('a worker that dies is followed by another', async t => {
   const server = await serve(t, { workers: 1 })
   for (const wait of [1000, 2000]) {
