@@ -61,12 +61,32 @@ export type ObserveCall = (exchange: ObservedExchange, startedAt: number) => Cal
 export type ObserveMethod = (observed: ObservedMethod) => ObserveCall
 
 /** A listener that hears of everything as part of its call. */
-export function listenerWithin (run: NonNullable<CallObserver['run']>, listener: CallListener & { readonly isSettled?: boolean }): CallListener & { readonly isSettled: boolean } {
-  return {
-    get isSettled () { return listener.isSettled === true },
-    onReceiveMetadata: metadata => run(() => listener.onReceiveMetadata(metadata)),
-    onReceiveMessage: message => run(() => listener.onReceiveMessage(message)),
-    onReceiveHalfClose: () => run(() => listener.onReceiveHalfClose()),
-    onCancel: () => run(() => listener.onCancel())
+export class ListenerWithin implements CallListener {
+  readonly #run: NonNullable<CallObserver['run']>
+  readonly #listener: CallListener & { readonly isSettled?: boolean }
+
+  constructor (run: NonNullable<CallObserver['run']>, listener: CallListener & { readonly isSettled?: boolean }) {
+    this.#run = run
+    this.#listener = listener
+  }
+
+  get isSettled (): boolean {
+    return this.#listener.isSettled === true
+  }
+
+  onReceiveMetadata (metadata: Metadata): void {
+    this.#run(() => this.#listener.onReceiveMetadata(metadata))
+  }
+
+  onReceiveMessage (message: unknown): void {
+    this.#run(() => this.#listener.onReceiveMessage(message))
+  }
+
+  onReceiveHalfClose (): void {
+    this.#run(() => this.#listener.onReceiveHalfClose())
+  }
+
+  onCancel (): void {
+    this.#run(() => this.#listener.onCancel())
   }
 }

@@ -14,7 +14,7 @@ import { status } from '../status.ts'
 import type { AuthContext } from './context.ts'
 import { deadlineExceeded, LONGEST_TIMER } from './deadline.ts'
 import type { CallListener, Status } from './invocation.ts'
-import { listenerWithin, type CallObserver } from './observer.ts'
+import { ListenerWithin, type CallObserver } from './observer.ts'
 
 type ConnectionInfo = ReturnType<ServerInterceptingCallInterface['getConnectionInfo']>
 type MetricsRecorder = ReturnType<ServerInterceptingCallInterface['getMetricsRecorder']>
@@ -67,7 +67,7 @@ export abstract class ServerCall implements ServerInterceptingCallInterface {
   /** Makes `listener` hear of the end of the call, when what precedes has come to it by another way. */
   listen (listener: CallListener & Partial<Settling>): void {
     const run = this.observer?.run
-    this.#listener = run === undefined ? listener : listenerWithin(run, listener)
+    this.#listener = run === undefined ? listener : new ListenerWithin(run, listener)
   }
 
   startRead (): void {

@@ -6,7 +6,7 @@ import { Metadata, type ServerInterceptingCallInterface } from '@grpc/grpc-js'
 import type { Exchange } from '../call/context.ts'
 import type { CallListener } from '../call/invocation.ts'
 import type { Logger } from '../call/logger.ts'
-import { listenerWithin, type CallObserver, type ObserveCall, type ObservedExchange } from '../call/observer.ts'
+import { ListenerWithin, type CallObserver, type ObserveCall, type ObservedExchange } from '../call/observer.ts'
 import { clientRequestId, madeRequestId, REQUEST_ID_KEY } from '../call/request-id.ts'
 import { status } from '../status.ts'
 import { unsized, watchSending } from './message-sizes.ts'
@@ -127,7 +127,7 @@ function watchReplies (call: ServerInterceptingCallInterface, observer: CallObse
   const { start, sendMessage, sendStatus } = call
   const { run } = observer
   call.start = listener => {
-    const watching = new WatchingListener(run === undefined ? listener : listenerWithin(run, listener), observer)
+    const watching = new WatchingListener(run === undefined ? listener : new ListenerWithin(run, listener), observer)
     start.call(call, watching)
     // A call that its client has given up is not started any more.
     if (!watching.isStarted) observer.ended(CANCELLED)

@@ -10,7 +10,7 @@ import type { MethodLog } from './method-log.ts'
 /** The span of a call. */
 export interface CallSpan {
   readonly traceId: string | undefined
-  readonly run: NonNullable<CallObserver['run']>
+  readonly run: CallObserver['run']
   failed (fault: unknown): void
   traceContext (): TraceContext | undefined
   /** @param endedAt by `performance.now()` */

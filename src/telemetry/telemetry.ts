@@ -3,6 +3,7 @@ import type { Logger } from '../call/logger.ts'
 import type { ObserveMethod } from '../call/observer.ts'
 import { AccessLog, type AccessLogOptions } from './access-log.ts'
 import { MethodLog } from './method-log.ts'
+import { MethodSpans } from './method-spans.ts'
 import { ObservedCall } from './observed-call.ts'
 import { OpenTelemetry } from './open-telemetry.ts'
 import { prometheus, type MetricsRoute, type PrometheusOptions } from './prometheus.ts'
@@ -36,7 +37,7 @@ export function startTelemetry (options: TelemetryOptions, log: () => Logger): T
     observe (observed) {
       const log = accessLog === undefined ? undefined : new MethodLog(accessLog, observed)
       const metrics = prom?.metrics.of(observed)
-      const spans = openTelemetry?.spansOf(observed)
+      const spans = openTelemetry === undefined ? undefined : new MethodSpans(openTelemetry, observed)
       return (exchange, startedAt) => new ObservedCall(exchange, startedAt, log, metrics, spans?.start(exchange, startedAt))
     },
     metrics: prom?.route
