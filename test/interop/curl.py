@@ -162,6 +162,20 @@ class UnaryOverTls(Unary):
                     self.assertEqual(run(*command).returncode, status)
 
 
+class UnaryOnOnePort(Unary):
+    server = 'one-port'
+
+    def test_version(self):
+        self.assertEqual(self.address, self.url.removeprefix('http://'))
+        for option, version in ('--http2-prior-knowledge', 'HTTP/2'), ('--http1.1', 'HTTP/1.1'):
+            with self.subTest(version):
+                self.assertEqual(self.post(self.ECHO, {}, option).version, version)
+
+
+class UnaryOnOnePortOverTls(UnaryOverTls):
+    server = 'one-port-tls'
+
+
 class Errors(CurlTest):
     server = 'interop'
     ECHO = '/grpc/interop.Interop/Echo'

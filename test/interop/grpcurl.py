@@ -240,6 +240,14 @@ class TlsByProtoFiles(InteropCalls, GrpcurlTest):
         return ['-cacert', self.certificate('server.pem')]
 
 
+class OnePortByProtoFiles(InteropByProtoFiles):
+    server = 'one-port'
+
+
+class OnePortOverTlsByProtoFiles(TlsByProtoFiles):
+    server = 'one-port-tls'
+
+
 class MutualTlsCalls:
     def security(self):
         return ['-cacert', self.certificate('ca.pem'), '-cert', self.certificate('client.pem'), '-key', self.certificate('client-key.pem')]

@@ -88,6 +88,10 @@ class OverTls(LoadTest):
         self.assertIn('Application protocol: h2', output)
 
 
+class OnOnePortOverTls(OverTls):
+    server = 'one-port-tls'
+
+
 def data_bytes(output):
     """The bytes of all bodies."""
     return int(re.search(r'\((\d+)\) data', output).group(1))

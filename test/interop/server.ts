@@ -1,4 +1,7 @@
-/** Serves interop.proto, for clients of other implementations; with `TLS` in the environment, over TLS and HTTP/2. */
+/**
+ * Serves interop.proto, for clients of other implementations; with `TLS` in the environment over TLS and HTTP/2, with
+ * `SINGLE_PORT` on one port.
+ */
 import { Metadata } from '@grpc/grpc-js'
 import {
   GrpcError,
@@ -192,10 +195,10 @@ const service = implement(Interop, {
   }
 })
 
-const { TLS, CERTIFICATES } = process.env
+const { TLS, SINGLE_PORT, CERTIFICATES } = process.env
 const gateway = await makeGateway()
 // Over TLS, clients choose the version of HTTP.
-const app = await gateway.listen({ port: httpPort, ...(TLS === undefined ? {} : { tls: true, fastify: { http2: true } }) })
+const app = await gateway.listen(SINGLE_PORT !== undefined ? { singlePort: true } : { port: httpPort, ...(TLS === undefined ? {} : { tls: true, fastify: { http2: true } }) })
 console.log(`gRPC ${gateway.address}`)
 console.log(`HTTP ${TLS === undefined ? urlOf(app) : urlOf(app).replace('http:', 'https:')}`)
 
