@@ -1,4 +1,5 @@
 /** HTTP manners: routes, methods, media types, bodies, queries, headers. */
+import { once } from 'node:events'
 import { request as httpRequest } from 'node:http'
 import { connect as connectHttp2 } from 'node:http2'
 import { connect } from 'node:net'
@@ -85,6 +86,23 @@ t.test('bodies past limits.messageBytes get 413, messages past it RESOURCE_EXHAU
   t.equal((await post(PATH, { text: 'x'.repeat(900) })).status, 200)
   t.match(await post(PATH, { text: 'x'.repeat(1000) }), { status: 413, json: { status: 413, code: 8, title: 'RESOURCE_EXHAUSTED' } })
   t.equal((await client(Kinds).call('Unary', { text: 'x'.repeat(1000) })).code, status.RESOURCE_EXHAUSTED)
+})
+
+t.test('a client that reads nothing before all of too large a body is sent does not lose the answer', async t => {
+  const { url } = await serve(t, { services: [echo], limits: { messageBytes: 1000 } })
+  const piece = Buffer.alloc(2 ** 20, ' ')
+  const pieces = 16
+  const chunk = Buffer.concat([Buffer.from(`${piece.length.toString(16)}\r\n`), piece, Buffer.from('\r\n')])
+  for (const [framing, part] of [[`content-length: ${pieces * piece.length}`, piece], ['transfer-encoding: chunked', chunk]] as const) {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1')
+    t.teardown(() => socket.destroy())
+    socket.write(`POST ${PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n${framing}\r\n\r\n`)
+    for (let i = 0; i < pieces; i++) if (!socket.write(part)) await once(socket, 'drain')
+    socket.setEncoding('utf8')
+    let text = ''
+    for await (const data of socket) text += data
+    t.match(text, /^HTTP\/1\.1 413 .*\r\nconnection: close\r\n.*larger than 1000 bytes/s, framing)
+  }
 })
 
 t.test('what is wrong with a body is told field by field, by JSON paths', async t => {

@@ -1,4 +1,7 @@
 /** Clients that go on sending after they have had their answer. */
+import type { EventEmitter } from 'node:events'
+import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ClosingConnections } from './closing-connections.ts'
 import { destroyExchange, hasConnection, http2StreamOf, NO_ERROR } from './connection.ts'
@@ -21,9 +24,29 @@ export function endUnreadBody (request: FastifyRequest, reply: FastifyReply, clo
     stream.once('finish', () => { if (!raw.complete) stream.close(NO_ERROR) })
     return
   }
+  lingerUntilComplete(raw)
   reply.raw.once('finish', () => {
-    if (raw.complete) return
-    const timer = setTimeout(() => raw.socket.destroy(), PATIENCE_MS).unref()
-    raw.once('close', () => clearTimeout(timer))
+    if (!raw.complete) destroyLater(raw.socket, raw)
   })
+}
+
+/**
+ * When the answer says `connection: close`, Node.js destroys the connection with the last byte of it. The client, which
+ * still sends, would be reset, and lose the answer.
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc9112#section-9.6
+ */
+function lingerUntilComplete (request: IncomingMessage): void {
+  const { socket } = request
+  socket.destroySoon = () => {
+    Reflect.deleteProperty(socket, 'destroySoon')
+    if (request.complete) socket.destroySoon()
+    else destroyLater(socket.end(), socket)
+  }
+}
+
+/** Unless something closes before. */
+function destroyLater (socket: Socket, unlessCloses: EventEmitter): void {
+  const timer = setTimeout(() => socket.destroy(), PATIENCE_MS).unref()
+  unlessCloses.once('close', () => clearTimeout(timer))
 }
