@@ -40,7 +40,7 @@ function projectFolder (t: Test): string {
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   mkdirSync(join(folder, 'node_modules'))
   symlinkSync(root, join(folder, 'node_modules/fastify-grpc-gateway'))
-  for (const name of ['fastify', '@fastify', '@grpc', 'jose']) symlinkSync(join(root, 'node_modules', name), join(folder, 'node_modules', name))
+  for (const name of ['fastify', '@fastify', '@grpc', '@opentelemetry', 'jose']) symlinkSync(join(root, 'node_modules', name), join(folder, 'node_modules', name))
   return folder
 }
 

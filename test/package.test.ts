@@ -69,6 +69,24 @@ await gateway.listen({ port: 0 }).catch(({ code }) => console.log(code))
   t.equal(run(process.execPath, ['jwt.mjs']), 'FGG_ERR_AUTH jwt: needs the package jose: npm install jose\nFGG_ERR_AUTH\n')
 })
 
+t.test('without a package that telemetry needs, the gateway says what to install', async t => {
+  writeFileSync(join(project, 'telemetry.mjs'), `
+import { GrpcGateway } from 'fastify-grpc-gateway'
+for (const telemetry of [{ prometheus: true }, { openTelemetry: true }]) {
+  try {
+    new GrpcGateway({ services: [], port: 0, telemetry })
+  } catch ({ code, message }) {
+    console.log(code, message)
+  }
+}
+`)
+  t.equal(run(process.execPath, ['telemetry.mjs']), [
+    'FGG_ERR_TELEMETRY Metrics for Prometheus need the package prom-client: npm install prom-client',
+    'FGG_ERR_TELEMETRY OpenTelemetry needs the package @opentelemetry/api: npm install @opentelemetry/api',
+    ''
+  ].join('\n'))
+})
+
 t.test('its types check in a strict project that checks libraries too', async t => {
   writeFileSync(join(project, 'types.mts'), readFileSync(new URL('fixtures/types.mts', import.meta.url)))
   writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions: { module: 'nodenext', target: 'es2022', lib: ['es2023'], strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true, noEmit: true, types: ['node'], typeRoots: [join(root, 'node_modules/@types')] }, files: ['types.mts'] }))

@@ -66,6 +66,17 @@ t.test('both ports are shared by all workers, on each address of localhost', asy
   t.equal(server.errors(), '')
 })
 
+t.test('one port is shared by all workers too', async t => {
+  const server = await serve(t, { workers: 2, singlePort: true })
+  const { grpc, http } = server.ports()
+  const workers = server.workers().sort()
+  t.equal(grpc, http)
+  t.same(await answering(async () => messageOf(await hello('127.0.0.1', grpc))), workers)
+  t.same(await answering(() => postHello(`http://127.0.0.1:${http}`)), workers)
+  server.child.kill('SIGTERM')
+  t.equal(await server.ended, 0)
+})
+
 t.test('a scrape of any worker tells the metrics of all', async t => {
   const server = await serve(t, { workers: 2, metrics: true })
   const { http, grpc } = server.ports()

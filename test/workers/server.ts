@@ -17,13 +17,14 @@ export interface ServerOptions {
   http?: number
   /** Workers that are started after this file exists end at once. */
   brokenBy?: string
+  singlePort?: boolean
   /** Serve metrics. */
   metrics?: boolean
   /** Shut down when everything listens. */
   shutdown?: boolean
 }
 
-const { workers, brokenBy, shutdown = false, metrics = false, port = 0, host = '127.0.0.1', http = 0 } = JSON.parse(process.argv[2] ?? '{}') as ServerOptions
+const { workers, brokenBy, singlePort = false, shutdown = false, metrics = false, port = 0, host = '127.0.0.1', http = 0 } = JSON.parse(process.argv[2] ?? '{}') as ServerOptions
 const say = (line: object): void => { process.stdout.write(`${JSON.stringify({ pid: process.pid, ...line })}\n`) }
 const me = String(process.pid)
 const log = (fields: object, message: string): void => {
@@ -57,9 +58,9 @@ answer('pid', () => process.pid)
 answer('silence', () => new Promise(() => {}))
 answer('error', () => { throw new Error('No') })
 
-const gateway = new GrpcGateway({ services: [greeter, kinds], port, host, logger, telemetry: { prometheus: metrics } })
+const gateway = new GrpcGateway({ services: [greeter, kinds], ...(singlePort ? {} : { port }), host, logger, telemetry: { prometheus: metrics } })
 try {
-  const app = await gateway.listen({ port: http, host, workers })
+  const app = await gateway.listen({ port: http, host, workers, singlePort })
   say({ grpc: gateway.port, http: (app?.server.address() as AddressInfo | undefined)?.port ?? 0, primary: app === undefined })
   if (shutdown && cluster.isPrimary) {
     await gateway.shutdown()
