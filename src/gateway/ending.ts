@@ -9,7 +9,7 @@ const MARGIN_MS = 2000
 /** The part of a gateway that this needs. */
 export interface Endable {
   drain (options: { minMs: number }): Promise<boolean>
-  shutdown (options: { graceMs: number }): Promise<void>
+  shutdown (options: { graceMs?: number }): Promise<void>
 }
 
 export interface EndingTimes {

@@ -6,9 +6,6 @@ import { guardedInterceptor } from '../call/interceptors.ts'
 import { consoleLogger, type Logger } from '../call/logger.ts'
 import { collectRegistrations } from '../call/registration.ts'
 import { bindServices, warnOfMissingMethods, type ServedService } from '../call/served-service.ts'
-import { isWorker } from '../cluster/channel.ts'
-import type { Primary } from '../cluster/primary.ts'
-import { configurationErrors } from '../errors.ts'
 import { bindBuiltIn } from '../grpc/built-in.ts'
 import { healthService } from '../grpc/health.ts'
 import { Reflection } from '../grpc/reflection.ts'
@@ -21,26 +18,18 @@ import { checkMilliseconds } from '../options/lifecycle.ts'
 import { Admissions, callTimes, lookMs, orInfinity } from '../options/limits.ts'
 import { checkMethodNames, settingsOf } from '../options/methods.ts'
 import { checkOptions, type CheckedOptions, type GatewayOptions } from '../options/options.ts'
-import { DEFAULT_GRACE_MS, signalsWithDefaults, type CheckedSignalOptions } from '../options/signals.ts'
-import { checkSinglePort } from '../options/single-port.ts'
-import { appLogging } from '../options/telemetry.ts'
-import { workersWithDefaults } from '../options/workers.ts'
-import { registerGrpcHttpRoutes } from '../plugin.ts'
-import { appErrors } from '../rest/app-errors.ts'
+import { DEFAULT_GRACE_MS } from '../options/signals.ts'
 import { errorWriter } from '../rest/error-body.ts'
 import { LateBodies } from '../rest/late-bodies.ts'
 import { kHttpGateway, type HttpGateway, type Mountable } from '../rest/gateway.ts'
 import { conventionRoutes, type MountedRoute } from '../rest/routes.ts'
-import { registerWebSockets } from '../rest/websocket/socket.ts'
 import { serviceDescriber } from '../schema/from-definition.ts'
 import { loadRoots } from '../schema/load.ts'
 import { Certificates } from '../tls/certificates.ts'
 import { startTelemetry, type Telemetry } from '../telemetry/telemetry.ts'
-import { makeApp } from './app.ts'
-import { endGatewayOnSignal } from './ending.ts'
 import { Lifecycle } from './lifecycle.ts'
+import { Standalone } from './standalone.ts'
 import type { DrainOptions, GatewayLoad, ListenOptions, RouteInfo, ShutdownOptions, WorkersListenOptions } from './options.ts'
-import { makePrimary, serveAsWorker } from './workers.ts'
 
 /**
  * Serves gRPC services over gRPC and, on the Fastify apps that it is registered with, over HTTP and JSON.
@@ -52,8 +41,6 @@ import { makePrimary, serveAsWorker } from './workers.ts'
  */
 export class GrpcGateway implements Mountable {
   readonly [kHttpGateway]: HttpGateway
-  /** The options without defaults. */
-  readonly #given: GatewayOptions
   readonly #options: CheckedOptions
   readonly #services: readonly ServedService[]
   /** Served over gRPC only. */
@@ -65,23 +52,15 @@ export class GrpcGateway implements Mountable {
   readonly #certificates: Certificates | undefined
   readonly #lifecycle: Lifecycle
   readonly #telemetry: Telemetry
+  readonly #standalone: Standalone
   /** The routes on each app, which is known by its HTTP server. */
   readonly #mounted = new Map<object, ReadonlyArray<Pick<MountedRoute, 'template' | 'method'>>>()
-  /** Apps that the gateway itself closes. */
-  readonly #closing = new WeakSet<object>()
   #log: Logger
   /** On which gRPC was last served. */
   #host: string
-  /** The app that `listen` has made. */
-  #app: FastifyInstance | undefined
-  /** While workers serve. */
-  #primary: Primary | undefined
-  /** Signals end the process again as they do without the gateway. */
-  #disobey: (() => void) | undefined
 
   /** @throws an error with a code `FGG_ERR_…` that names the option, service or file which is wrong */
   constructor (options: GatewayOptions) {
-    this.#given = { ...options }
     this.#options = checkOptions(options)
     this.#host = this.#options.host
     const { path, httpMethods, interceptors, limits, errors = {}, headers, streams, tls } = this.#options
@@ -142,11 +121,23 @@ export class GrpcGateway implements Mountable {
         this.#mounted.set(app, [...this.#mounted.get(app) ?? [], ...routes])
         this.#lifecycle.mount(app, connections)
       },
-      appCloses: app => this.#appCloses(app),
+      appCloses: async app => {
+        this.#mounted.delete(app)
+        await this.#standalone.appCloses(app)
+      },
       logger: options.logger,
       useLogger: logger => { if (this.#log === consoleLogger) this.#log = logger }
     }
     conventionRoutes(this[kHttpGateway])
+    this.#standalone = new Standalone({
+      gateway: this,
+      given: { ...options },
+      options: this.#options,
+      certificates: this.#certificates,
+      lifecycle: this.#lifecycle,
+      log: () => this.#log,
+      start: (host, open) => this.#start(host, open)
+    })
   }
 
   /** Whether the gateway and its services can serve, as probes are told. */
@@ -156,7 +147,7 @@ export class GrpcGateway implements Mountable {
 
   /** The port of the gRPC server: the one that it is bound to, else the one that it is to be bound to. */
   get port (): number {
-    return this.#lifecycle.port ?? this.#primary?.port ?? this.#options.port
+    return this.#lifecycle.port ?? this.#standalone.port ?? this.#options.port
   }
 
   /** The address of the gRPC server, for clients: `127.0.0.1:50051`. */
@@ -219,49 +210,8 @@ export class GrpcGateway implements Mountable {
    */
   listen (options: WorkersListenOptions): Promise<FastifyInstance | undefined>
   listen (options?: ListenOptions): Promise<FastifyInstance>
-  async listen ({ workers, signals, drainMs, graceMs, ...options }: Partial<WorkersListenOptions> = {}): Promise<FastifyInstance | undefined> {
-    if (this.#app !== undefined || this.#primary !== undefined) throw new configurationErrors.FGG_ERR_STATE('This gateway listens already. Shut it down first')
-    const ending = signalsWithDefaults({ signals, drainMs, graceMs })
-    if (workers === undefined) return await this.#listen(options, ending)
-    const checked = { ...workersWithDefaults({ workers, drainMs, graceMs }), signals: ending.signals }
-    if (isWorker()) return await serveAsWorker(this, checked, () => this.#listen(options), () => this.#log)
-    this.#primary = makePrimary(checked, () => this.#log)
-    try {
-      await this.#primary.start()
-    } catch (error) {
-      this.#primary = undefined
-      throw error
-    }
-  }
-
-  async #listen ({ basePath, fastify, tls, singlePort: isSingle = false, webSocket = false, ...listen }: ListenOptions, ending?: CheckedSignalOptions): Promise<FastifyInstance> {
-    checkSinglePort(isSingle, { ...listen, fastify, tls }, this.#given)
-    const { app, singlePort } = makeApp({ fastify: { ...appLogging(this.#options.telemetry), ...appErrors(this[kHttpGateway]), ...fastify }, tls, singlePort: isSingle, limits: this.#options.limits }, this.#certificates, () => this.#log)
-    if (webSocket) registerWebSockets(app, this.#options.limits.messageBytes)
-    registerGrpcHttpRoutes(app, [this], { basePath })
-    this.#app = app
-    return await this.#lifecycle.inTurn(async () => {
-      const startedBefore = this.#lifecycle.port !== undefined
-      try {
-        await app.ready()
-        if (singlePort === undefined) {
-          await this.#start()
-          await app.listen(listen)
-        } else {
-          if (startedBefore) throw new configurationErrors.FGG_ERR_STATE('This gateway listens already, on a port of its own. Shut it down before it listens with `singlePort`')
-          const { host = this.#options.host, port = this.#options.port } = listen
-          await this.#start(host, server => singlePort.listen(server, app, { ...listen, host, port }))
-        }
-        this.#lifecycle.listens()
-        if (ending?.signals === true) this.#disobey = endGatewayOnSignal(this, ending, () => this.#log)
-        return app
-      } catch (error) {
-        if (this.#app === app) this.#app = undefined
-        await this.#close(app)
-        if (!startedBefore) await this.#lifecycle.stop(Date.now())
-        throw error
-      }
-    })
+  async listen (options: Partial<WorkersListenOptions> = {}): Promise<FastifyInstance | undefined> {
+    return await this.#standalone.listen(options)
   }
 
   /**
@@ -290,41 +240,7 @@ export class GrpcGateway implements Mountable {
    */
   async shutdown ({ graceMs = DEFAULT_GRACE_MS }: ShutdownOptions = {}): Promise<void> {
     checkMilliseconds('graceMs', graceMs)
-    if (this.#primary === undefined) return await this.#stop(graceMs)
-    await this.#primary.shutdown(graceMs)
-    this.#primary = undefined
-  }
-
-  async #stop (graceMs: number): Promise<void> {
-    const app = this.#app
-    this.#app = undefined
-    if (app !== undefined) this.#lifecycle.appCloses(app.server)
-    const deadline = Date.now() + graceMs
-    const timer = setTimeout(() => this.#lifecycle.giveUp(), graceMs)
-    try {
-      await this.#lifecycle.inTurn(async () => {
-        await this.#lifecycle.stop(deadline, app === undefined ? undefined : { server: app.server, close: () => this.#close(app) })
-        this.#disobey?.()
-        this.#disobey = undefined
-      })
-    } finally {
-      clearTimeout(timer)
-    }
-  }
-
-  async #close (app: FastifyInstance): Promise<void> {
-    this.#closing.add(app.server)
-    await app.close()
-    this.#lifecycle.unmount(app.server)
-  }
-
-  async #appCloses (app: object): Promise<void> {
-    this.#mounted.delete(app)
-    if (this.#closing.has(app)) return
-    this.#lifecycle.appCloses(app)
-    if (this.#app?.server === app) this.#app = undefined
-    await this.shutdown()
-    this.#lifecycle.unmount(app)
+    await this.#standalone.shutdown(graceMs)
   }
 
   /** Every way to call an RPC over HTTP. Prefixes are known once the gateway is registered with an app. */
