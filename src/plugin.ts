@@ -45,6 +45,7 @@ const plugin: FastifyPluginAsync<GrpcGatewayPluginOptions> = async (app, { gatew
     if (!claimed.gateways.has(gateway)) mirrorPressure(app, gateway.health)
     claimed.gateways.add(gateway)
     connections.limitAge(gateway.connectionAgeMs)
+    connections.limitUntaken(gateway.untakenMs)
     if (gateway.probes !== undefined) registerProbes(app, gateway.probes, claimed.gateways)
     if (gateway.metrics !== undefined) registerMetricsRoute(app, gateway.metrics)
   }

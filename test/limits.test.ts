@@ -1,8 +1,8 @@
 /** What bounds a call in time, a message in size and a connection in both, on every protocol. */
 import { once } from 'node:events'
 import { Agent, request as http1, type IncomingMessage } from 'node:http'
-import { connect, type AddressInfo } from 'node:net'
-import type { Writable } from 'node:stream'
+import { connect, type AddressInfo, type Socket } from 'node:net'
+import type { Readable, Writable } from 'node:stream'
 import { connect as http2, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2'
 import websocket from '@fastify/websocket'
 import { Metadata, ServerInterceptingCall, status as codes, type ClientDuplexStream, type ServerInterceptor, type StatusObject } from '@grpc/grpc-js'
@@ -10,6 +10,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { GrpcError, GrpcGateway, implement, loadProto, type CallContext, type GatewayOptions } from '../src/index.ts'
+import { FLAG, frame, FRAME, headerBlock, opening } from './hostile/raw.ts'
 import { Kinds, KINDS, recordingLogger, serve, sleep, until, type Kind, type Note, type Outcome, type Served } from './serving.ts'
 
 type Ended = Pick<Outcome, 'code' | 'details'>
@@ -296,6 +297,141 @@ t.test('a response that the client does not take ends its call after streamIdleM
     await once(stream, 'response')
     t.equal(served.gateway.load.running, 1)
     await until(() => served.gateway.load.running === 0, 'the end')
+  }
+})
+
+const LARGE = 'x'.repeat(16_000_000)
+
+/** A service with answers that are larger than what the system keeps on the way. */
+const large = implement(Kinds, { Unary: () => ({ text: LARGE }), async * ServerStream () { for (;;) yield { text: LARGE } } })
+
+async function listen (t: Test, http2: boolean, limits: GatewayOptions['limits'], service = large, methods: GatewayOptions['methods'] = {}): Promise<{ gateway: GrpcGateway, app: FastifyInstance, port: number }> {
+  const gateway = new GrpcGateway({ services: [service], port: 0, logger: recordingLogger(), limits, methods })
+  const app = await gateway.listen({ port: 0, host: '127.0.0.1', signals: false, fastify: { http2 } })
+  t.teardown(() => gateway.shutdown({ graceMs: 0 }))
+  return { gateway, app, port: (app.server.address() as AddressInfo).port }
+}
+
+/** Sends bytes and reads nothing. */
+function unreading (t: Test, port: number, text: string | Buffer): Socket {
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+  t.teardown(() => socket.destroy())
+  socket.on('error', () => {}).pause()
+  socket.write(text)
+  return socket
+}
+
+/** How many connections a server has. */
+async function connections ({ server }: FastifyInstance): Promise<number> {
+  return await new Promise((resolve, reject) => server.getConnections((error, count) => error == null ? resolve(count) : reject(error)))
+}
+
+for (const kind of ['Unary', 'ServerStream'] as const) {
+  t.test(`${kind}: a client that takes nothing of its answer does not keep it for longer than streamIdleMs`, async t => {
+    const limits = { streamIdleMs: 300, keepaliveMs: 0 }
+    const { app, port, gateway } = await listen(t, false, limits)
+    unreading(t, port, `POST /grpc/test.Kinds/${kind} HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n{}`)
+    await once(app.server, 'connection')
+    while (await connections(app) > 0) await sleep(20)
+    t.pass('over HTTP/1.1, its connection is ended')
+
+    const overHttp2 = await listen(t, true, limits)
+    const asked = [[gateway.port, { ...GRPC, ':path': `/test.Kinds/${kind}` }, Buffer.alloc(5)], [overHttp2.port, { ':method': 'POST', ':path': `/grpc/test.Kinds/${kind}`, 'content-type': 'application/json' }, '{}']] as const
+    for (const [port, headers, body] of asked) {
+      const session = http2(`http://127.0.0.1:${port}`, { settings: { initialWindowSize: 0 } })
+      session.on('error', () => {})
+      t.teardown(() => session.destroy())
+      const stream = session.request(headers).on('error', () => {})
+      stream.end(body)
+      await once(stream, 'close')
+      t.equal(stream.rstCode, 8, 'over HTTP/2, its stream is ended')
+      t.notOk(session.closed, 'and others of the connection go on')
+    }
+
+    const frames = Buffer.concat([
+      opening(),
+      frame(FRAME.settings, 0, 0, [0, 4, 0x7f, 0xff, 0xff, 0xff]),
+      frame(FRAME.windowUpdate, 0, 0, [0x7f, 0, 0, 0]),
+      frame(FRAME.headers, FLAG.endHeaders, 1, headerBlock([[':method', 'POST'], [':scheme', 'http'], [':path', `/grpc/test.Kinds/${kind}`], [':authority', 'a'], ['content-type', 'application/json']])),
+      frame(FRAME.data, FLAG.endStream, 1, Buffer.from('{}'))
+    ])
+    unreading(t, overHttp2.port, frames)
+    const [session] = await once(overHttp2.app.server, 'session')
+    await until(() => session.destroyed, 'the end of a connection that is not read')
+  })
+}
+
+t.test('a client that does not close its side of a connection is cut off after streamIdleMs', async t => {
+  const { gateway, port } = await listen(t, true, { streamIdleMs: 200, connectionIdleMs: 200 })
+  for (const to of [gateway.port, port]) {
+    const socket = connect({ port: to, host: '127.0.0.1', allowHalfOpen: true })
+    let isReset = false
+    socket.on('error', () => { isReset = true }).resume()
+    socket.write(opening())
+    await once(socket, 'end')
+    trickle(t, socket)
+    await until(() => isReset, 'the end')
+  }
+})
+
+t.test('clients that take their answers slowly get all of them', async t => {
+  const service = implement(Kinds, { Unary: () => ({ text: LARGE }), async * ServerStream () { yield { text: LARGE } } })
+  const limits = { streamIdleMs: 1000 }
+  // A message has a limit of its own for all of it.
+  const methods = { 'test.Kinds.*': { limits: { streamIdleMs: 0 } } }
+  const { port, gateway } = await listen(t, false, limits, service, methods)
+  const overHttp2 = await listen(t, true, limits, service, methods)
+  async function slowly (stream: Readable): Promise<number> {
+    let bytes = 0
+    stream.on('data', chunk => {
+      bytes += chunk.length
+      stream.pause()
+      setTimeout(() => stream.resume(), 2)
+    })
+    await Promise.race([once(stream, 'end'), once(stream, 'close')])
+    return bytes
+  }
+  const began = performance.now()
+  await Promise.all((['Unary', 'ServerStream'] as const).map(async kind => {
+    const path = `/grpc/test.Kinds/${kind}`
+    const request = http1({ port, host: '127.0.0.1', path, method: 'POST' }).end()
+    const [response] = await once(request, 'response') as [IncomingMessage]
+    t.ok(await slowly(response) > LARGE.length, `${kind} over HTTP/1.1`)
+    for (const [to, headers, body] of [[gateway.port, { ...GRPC, ':path': `/test.Kinds/${kind}` }, Buffer.alloc(5)], [overHttp2.port, { ':method': 'POST', ':path': path }, '']] as const) {
+      const stream = raw(t, `http://127.0.0.1:${to}`).request(headers)
+      stream.end(body)
+      t.ok(await slowly(stream) > LARGE.length, `${kind} ${headers[':path']}`)
+    }
+  }))
+  t.ok(performance.now() - began > limits.streamIdleMs, 'in more than the limit')
+})
+
+t.test('streamIdleMs ends no answer that waits for its handler, and no connection that is kept alive', async t => {
+  const service = implement(Kinds, { async Unary () { await sleep(600); return {} } })
+  for (const isHttp2 of [false, true]) {
+    const { port } = await listen(t, isHttp2, { streamIdleMs: 100 }, service)
+    if (isHttp2) {
+      const session = raw(t, `http://127.0.0.1:${port}`)
+      for (let i = 0; i < 2; i++) {
+        const stream = session.request({ ':method': 'POST', ':path': '/grpc/test.Kinds/Unary' })
+        t.match(await once(stream.end(), 'response'), [{ ':status': 200 }])
+        stream.resume()
+        await sleep(300)
+      }
+      continue
+    }
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    t.teardown(() => agent.destroy())
+    const sockets = new Set()
+    for (let i = 0; i < 2; i++) {
+      const request = http1({ port, host: '127.0.0.1', path: '/grpc/test.Kinds/Unary', method: 'POST', agent }).end()
+      const [response] = await once(request, 'response') as [IncomingMessage]
+      t.equal(response.statusCode, 200)
+      sockets.add(request.socket)
+      await once(response.resume(), 'end')
+      await sleep(300)
+    }
+    t.equal(sockets.size, 1, 'the same connection')
   }
 })
 

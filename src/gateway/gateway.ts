@@ -110,6 +110,7 @@ export class GrpcGateway implements Mountable {
       messageBytes: limits.messageBytes,
       bodyBytes: orInfinity(limits.bodyBytes),
       connectionAgeMs: limits.connectionAgeMs,
+      untakenMs: limits.streamIdleMs,
       responseBytes: orInfinity(limits.responseBytes),
       lateBodies: new LateBodies(limits.requestMs, lookMs(this.#options)),
       jsonOptions: method => settingsOf(this.#options, method, 'json'),

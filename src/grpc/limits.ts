@@ -2,6 +2,7 @@
 import { EventEmitter } from 'node:events'
 import type { ServerHttp2Session } from 'node:http2'
 import type { ChannelOptions, Server } from '@grpc/grpc-js'
+import { limitUntaken } from '../call/untaken.ts'
 
 /** Sizes in bytes, times in milliseconds; 0 for none. */
 export interface GrpcLimits {
@@ -9,6 +10,7 @@ export interface GrpcLimits {
   readonly responseBytes: number
   readonly headerBytes: number
   readonly requestMs: number
+  readonly streamIdleMs: number
   readonly connectionAgeMs: number
   readonly connectionIdleMs: number
   readonly streamsPerConnection: number
@@ -27,13 +29,18 @@ export function channelArguments ({ messageBytes, responseBytes, connectionAgeMs
 }
 
 /**
- * Cuts off clients that connect and do not begin to speak HTTP/2. grpc-js takes them for idle, and tells nobody of its
- * HTTP/2 servers but in a field that is not public. Should there be no such field one day, they are idle connections.
+ * Cuts off clients that connect and do not begin to speak HTTP/2, and those that do not take what they are sent. grpc-js
+ * takes the first for idle, waits for the second, and tells nobody of its HTTP/2 servers but in a field that is not
+ * public. Should there be no such field one day, it does so again.
  */
-export function limitOpenings (server: Server, { requestMs }: GrpcLimits): void {
+export function limitConnections (server: Server, { requestMs, streamIdleMs }: GrpcLimits): void {
   const { http2Servers } = server as unknown as { http2Servers?: unknown }
-  if (requestMs === 0 || !(http2Servers instanceof Map)) return
-  for (const http2Server of http2Servers.keys()) if (http2Server instanceof EventEmitter) http2Server.on('session', limitOpening)
+  if (!(http2Servers instanceof Map)) return
+  for (const http2Server of http2Servers.keys()) {
+    if (!(http2Server instanceof EventEmitter)) continue
+    limitUntaken(http2Server, streamIdleMs)
+    if (requestMs > 0) http2Server.on('session', limitOpening)
+  }
 
   function limitOpening (session: ServerHttp2Session): void {
     const timer = setTimeout(() => session.destroy(), requestMs).unref()

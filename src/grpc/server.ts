@@ -17,7 +17,7 @@ import { methodKind, type Method } from '../schema/service.ts'
 import { Certificates } from '../tls/certificates.ts'
 import { TlsCredentials } from './credentials.ts'
 import { GrpcExchange } from './grpc-exchange.ts'
-import { channelArguments, limitHeaders, limitOpenings, type GrpcLimits } from './limits.ts'
+import { channelArguments, limitConnections, limitHeaders, type GrpcLimits } from './limits.ts'
 import { halfCloseAfterCancel } from './half-close.ts'
 import { HeldCall } from './held-call.ts'
 import { sizingCodec } from './message-sizes.ts'
@@ -118,7 +118,7 @@ export class GrpcServer {
     return new Promise((resolve, reject) => {
       this.#server.bindAsync(address, tls ?? credentials as ServerCredentials | undefined ?? ServerCredentials.createInsecure(), (error, bound) => {
         if (error === null) {
-          limitOpenings(this.#server, this.#options.limits)
+          limitConnections(this.#server, this.#options.limits)
           resolve(this.#port = bound)
         } else reject(new configurationErrors.FGG_ERR_LISTEN(address, listenProblem(error)))
       })
@@ -143,7 +143,7 @@ export class GrpcServer {
    */
   share (others: StreamListener): Http2Server {
     const shared = shareHttp2(this.#server, others)
-    limitOpenings(this.#server, this.#options.limits)
+    limitConnections(this.#server, this.#options.limits)
     return shared
   }
 

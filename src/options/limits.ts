@@ -21,7 +21,8 @@ export interface CallLimits {
   /**
    * How long a stream may be without a message either way, in milliseconds; then its call ends with DEADLINE_EXCEEDED.
    * Heartbeats, and bytes that make no whole message, do not count. A client has as long to take the response of a
-   * unary call. 0 for no limit. Default 300,000: 5 minutes.
+   * unary call over gRPC. That of the gateway is also how long any client may take nothing of what is left of a response
+   * whose call is over, or leave a connection open that the server has ended. 0 for no limit. Default 300,000: 5 minutes.
    */
   streamIdleMs?: number | undefined
   /** How long a stream may be open, in milliseconds; then its call ends with DEADLINE_EXCEEDED. 0 for no limit. Default 86,400,000: a day. */

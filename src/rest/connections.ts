@@ -3,6 +3,7 @@ import type { Server as HttpServer, IncomingMessage, ServerResponse } from 'node
 import type { ServerHttp2Session } from 'node:http2'
 import type { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
+import { limitUntaken } from '../call/untaken.ts'
 import { otherServers } from '../tls/app-servers.ts'
 import { hasWaitingCalls } from './disconnect.ts'
 
@@ -38,6 +39,8 @@ export class Connections {
   readonly #socketsOfSessions = new Map<string, Socket>()
   /** How old one may become, in milliseconds; Infinity for no limit. */
   #mostAge = Infinity
+  /** How long a client may take nothing, in milliseconds; Infinity for no limit. */
+  #untakenMs = Infinity
   /** Who has asked for them to move on. */
   readonly #askers = new Set<object>()
   /** The response of each connection that says so. */
@@ -77,6 +80,17 @@ export class Connections {
     this.#mostAge = Math.min(this.#mostAge, ms)
   }
 
+  /**
+   * Ends streams and connections whose clients take nothing. Of several limits, the shortest counts.
+   *
+   * @param ms 0 for no limit
+   */
+  limitUntaken (ms: number): void {
+    if (ms === 0 || ms >= this.#untakenMs) return
+    this.#untakenMs = ms
+    for (const server of this.#servers) limitUntaken(server, ms)
+  }
+
   readonly #tellIfOld = (request: IncomingMessage, response: ServerResponse): void => {
     const opened = this.#sockets.get(request.socket)
     if (opened !== undefined && Date.now() - opened >= this.#mostAge) this.#tell(request, response)
@@ -106,6 +120,7 @@ export class Connections {
   #watch (server: Server): void {
     if (this.#servers.has(server)) return
     this.#servers.add(server)
+    if (this.#untakenMs !== Infinity) limitUntaken(server, this.#untakenMs)
     if (this.#askers.size > 0) server.prependListener('request', this.#tell)
     if (this.#mostAge !== Infinity) server.prependListener('request', this.#tellIfOld)
     server.on('connection', (socket: Socket) => this.#add(socket))

@@ -58,6 +58,8 @@ export interface HttpGateway {
   readonly bodyBytes: number
   /** How old a connection may become, in milliseconds; 0 for no limit. */
   readonly connectionAgeMs: number
+  /** How long a client may take nothing of what is there for it, in milliseconds; 0 for no limit. */
+  readonly untakenMs: number
   readonly lateBodies: LateBodies
   /** The largest response message, in bytes. */
   readonly responseBytes: number

@@ -2,7 +2,9 @@
 import type { Metadata } from '@grpc/grpc-js'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { MetadataPosition } from '../call/headers.ts'
+import { markAnswered } from '../call/untaken.ts'
 import type { JsonWriter } from '../json/codec.ts'
+import { http2StreamOf } from './connection.ts'
 import { cancelOnDisconnect, forgetCall } from './disconnect.ts'
 import { HttpCall, type HttpRoute } from './http-call.ts'
 import { observeCall } from './observation.ts'
@@ -66,6 +68,8 @@ export abstract class ReplyCall extends HttpCall {
   protected override released (): void {
     super.released()
     forgetCall(this, this.request)
+    const stream = http2StreamOf(this.request)
+    if (stream !== undefined) markAnswered(stream)
     this.#body?.stop()
   }
 

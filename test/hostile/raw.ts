@@ -40,7 +40,7 @@ export async function dripping ({ socket, ended }: RawConnection, bytes: string 
 
 const PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
 
-export const FRAME = { data: 0, headers: 1, resetStream: 3, settings: 4, ping: 6, goaway: 7, continuation: 9 } as const
+export const FRAME = { data: 0, headers: 1, resetStream: 3, settings: 4, ping: 6, goaway: 7, windowUpdate: 8, continuation: 9 } as const
 export const FLAG = { endStream: 1, endHeaders: 4 } as const
 
 /** @see https://www.rfc-editor.org/rfc/rfc9113#section-4.1 */

@@ -6,6 +6,7 @@ import type { Metadata } from '@grpc/grpc-js'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Status } from '../../call/invocation.ts'
 import { REQUEST_ID_KEY } from '../../call/request-id.ts'
+import { markAnswered } from '../../call/untaken.ts'
 import { status } from '../../status.ts'
 import { cutOff, destroyExchange, http2StreamOf } from '../connection.ts'
 import { endOfCall, httpTrailers } from '../end-of-call.ts'
@@ -69,6 +70,7 @@ export class StreamReplyCall extends ReplyCall {
   protected override released (): void {
     super.released()
     clearInterval(this.#heartbeat)
+    markAnswered(this.reply.raw)
   }
 
   protected override breakOff (): void {
