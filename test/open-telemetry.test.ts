@@ -6,7 +6,7 @@ import { context, metrics, propagation, SpanKind, SpanStatusCode, trace } from '
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks'
 import { W3CTraceContextPropagator } from '@opentelemetry/core'
 import { AggregationTemporality, InMemoryMetricExporter, MeterProvider, PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics'
-import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor, type ReadableSpan } from '@opentelemetry/sdk-trace-base'
+import { AlwaysOffSampler, BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor, type ReadableSpan } from '@opentelemetry/sdk-trace-base'
 import { FastifyOtelInstrumentation } from '@fastify/otel'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
@@ -326,4 +326,52 @@ t.test('durations are measured by the conventions of RPC, and of HTTP', async t 
     { 'http.request.method': 'POST', 'http.response.status_code': 200, 'url.scheme': 'http', 'network.protocol.version': '1.1' },
     { 'http.request.method': 'GET', 'http.response.status_code': 101 }
   ])
+})
+
+t.test('without an SDK the trace of the client goes on, and one that is set up later counts from then on', async t => {
+  trace.disable()
+  metrics.disable()
+  const traceparents: unknown[] = []
+  const service = implement(Kinds, {
+    Unary (_note, { traceContext }) {
+      traceparents.push(traceContext)
+      return {}
+    }
+  })
+  const traced = await serveTraced(t, { services: [service] })
+  for (const protocol of PROTOCOLS) await traced.callers[protocol]('Unary', '', { traceparent: TRACEPARENT })
+  t.same(traceparents, new Array(3).fill({ traceparent: TRACEPARENT }))
+  t.same(exporter.getFinishedSpans(), [])
+
+  const lateExporter = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE)
+  const lateReader = new PeriodicExportingMetricReader({ exporter: lateExporter, exportIntervalMillis: 2 ** 30 })
+  t.teardown(() => lateReader.shutdown())
+  trace.setGlobalTracerProvider(new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }))
+  metrics.setGlobalMeterProvider(new MeterProvider({ readers: [lateReader] }))
+  for (const protocol of PROTOCOLS) {
+    await traced.callers[protocol]('Unary', '', { traceparent: TRACEPARENT })
+    t.match((await spans()).calls, [{ name: 'test.Kinds/Unary', parentSpanContext: { traceId: TRACE, spanId: PARENT } }], protocol)
+  }
+  await lateReader.forceFlush()
+  const { metrics: found } = lateExporter.getMetrics().at(-1)!.scopeMetrics.find(({ scope }) => scope.name === 'fastify-grpc-gateway')!
+  t.match(found.map(({ dataPoints }) => dataPoints.reduce((sum, { value }) => sum + (value as { count: number }).count, 0)), [3, 2])
+})
+
+t.test('of calls that are not recorded, those to others know', async t => {
+  trace.disable()
+  trace.setGlobalTracerProvider(new BasicTracerProvider({ sampler: new AlwaysOffSampler(), spanProcessors: [new SimpleSpanProcessor(exporter)] }))
+  const seen: Array<{ traceparent?: string }> = []
+  const active: Array<string | undefined> = []
+  const service = implement(Kinds, {
+    Unary (_note, { traceContext }) {
+      seen.push(traceContext)
+      active.push(trace.getActiveSpan()?.spanContext().spanId)
+      return {}
+    }
+  })
+  const traced = await serveTraced(t, { services: [service] })
+  for (const protocol of PROTOCOLS) await traced.callers[protocol]('Unary', '', { traceparent: TRACEPARENT })
+  t.same(seen, active.map(spanId => ({ traceparent: `00-${TRACE}-${spanId}-00` })))
+  t.equal(new Set(active).size, 3)
+  t.same(exporter.getFinishedSpans(), [])
 })

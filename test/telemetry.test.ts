@@ -331,7 +331,12 @@ t.test('lines may be left out, have another level, and go to a stream', async t 
   t.equal(quiet.lines.length, 2)
 
   const texts: string[] = []
-  const streamed = await watch(t, { telemetry: { accessLog: { metadata: true, level: 'warn', stream: { write: (text: string) => texts.push(text) } } } })
+  const durations: number[] = []
+  const keep = ({ durationMs }: AccessLogCall): boolean => {
+    durations.push(durationMs)
+    return false
+  }
+  const streamed = await watch(t, { telemetry: { accessLog: { metadata: true, level: 'warn', stream: { write: (text: string) => texts.push(text) }, skip: keep } } })
   for (const protocol of PROTOCOLS) await streamed.callers[protocol]('Unary', [{ text: 'a' }], { 'user-agent': '"quoted"', traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01' })
   await until(() => texts.join('').split('\n').length > 3, 'the lines')
   const lines = texts.join('').trim().split('\n').map(line => JSON.parse(line))
@@ -341,10 +346,11 @@ t.test('lines may be left out, have another level, and go to a stream', async t 
   t.equal(streamed.lines.length, 0)
 
   // Many lines of one turn are one write, up to a size.
-  texts.length = 0
+  texts.length = durations.length = 0
   await Promise.all(Array.from({ length: 200 }, () => streamed.app.inject({ method: 'POST', url: '/grpc/kinds/unary' })))
   await until(() => texts.join('').split('\n').length > 200, 'the lines')
   t.ok(texts.length < 100, `${texts.length} writes`)
+  t.same(texts.join('').trim().split('\n').map(line => JSON.parse(line).durationMs), durations.map(durationMs => Math.round(durationMs * 1000) / 1000))
 })
 
 t.test('a gateway without a logger writes its lines to stdout', async t => {
