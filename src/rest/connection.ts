@@ -34,7 +34,8 @@ export function destroyExchange (request: FastifyRequest, { raw }: FastifyReply)
 export function cutOff (request: FastifyRequest, { raw }: FastifyReply): void {
   const { socket } = request.raw
   const stream = http2StreamOf(request)
-  if (stream !== undefined) raw.write('', () => stream.close(INTERNAL_ERROR))
+  // Node.js tells of the end of an empty write before it asks the stream for trailers, and aborts when it is gone by then.
+  if (stream !== undefined) raw.write('', () => setImmediate(() => stream.close(INTERNAL_ERROR)))
   else if (!hasConnection(request)) raw.destroy()
   // Node.js gives the connection to a response when it is its turn, and then writes what it has of it.
   else if (raw.socket === null) raw.once('socket', () => process.nextTick(() => socket.destroySoon()))
