@@ -7,7 +7,7 @@ import t from 'tap'
 const src = fileURLToPath(new URL('../src', import.meta.url))
 
 /** From top to bottom. A file may import from its own layer and from those below. */
-const LAYERS = ['index', 'gateway', 'plugin', 'options', 'grpc', 'rest', 'telemetry', 'auth', 'health', 'tls', 'cluster', 'call', 'json', 'schema', 'errors', 'signals', 'status']
+const LAYERS = ['index', 'serving', 'gateway', 'plugin', 'options', 'grpc', 'rest', 'telemetry', 'auth', 'health', 'tls', 'cluster', 'call', 'json', 'schema', 'errors', 'signals', 'status']
 
 const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter(file => file.endsWith('.ts'))
 const sources = new Map(files.map(file => [file, readFileSync(join(src, file), 'utf8')]))

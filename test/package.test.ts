@@ -57,6 +57,13 @@ t.test('it works by require()', async t => {
   t.equal(run(process.execPath, ['cjs.cjs']), EXPECTED)
 })
 
+t.test('what serves models is an export of its own, from ESM and by require()', async t => {
+  const program = "const models = multiplexed(id => id.toUpperCase())\nmodels('a').then(model => console.log(model, models.loaded))\n"
+  writeFileSync(join(project, 'serving.mjs'), `import { multiplexed } from 'fastify-grpc-gateway/serving'\n${program}`)
+  writeFileSync(join(project, 'serving.cjs'), `const { multiplexed } = require('fastify-grpc-gateway/serving')\n${program}`)
+  for (const file of ['serving.mjs', 'serving.cjs']) t.equal(run(process.execPath, [file]), "A [ 'a' ]\n", file)
+})
+
 t.test('without jose, a gateway that wants it does not start, and says what to install', async t => {
   writeFileSync(join(project, 'jwt.mjs'), `
 import { GrpcGateway, implement, jwt, loadProto } from 'fastify-grpc-gateway'

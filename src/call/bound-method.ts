@@ -12,8 +12,11 @@ export interface MethodHandler {
   /**
    * Runs the method. A method with one request message gets it here; one with a stream of them gets undefined and
    * calls `receiveBy` before anything can arrive. What it throws becomes the status of the call.
+   *
+   * @returns a promise that resolves when the method has finished, whatever has become of the call; undefined where the
+   * end of the call is all there is to go by
    */
-  (invocation: Invocation, request: unknown): void
+  (invocation: Invocation, request: unknown): Promise<void> | undefined
 }
 
 /**

@@ -4,6 +4,7 @@
  */
 import type { Metadata } from '@grpc/grpc-js'
 import type { MethodHandler } from './bound-method.ts'
+import { sinkInCall } from './current-call.ts'
 import type { Invocation } from './invocation.ts'
 import { DuplexCall, ReadableCall, UnaryCall, WritableCall, type FailingCall } from './surface-call.ts'
 
@@ -17,26 +18,26 @@ export function grpcJsHandler (method: GrpcJsMethod, requestStream: boolean, res
     return requestStream
       ? invocation => {
         const call = new DuplexCall(invocation, undefined)
-        invocation.receiveBy(call)
-        run(call, method)
+        invocation.receiveBy(sinkInCall(call))
+        return run(call, method)
       }
       : (invocation, request) => run(new WritableCall(invocation, request), method)
   }
   return requestStream
     ? invocation => {
       const call = new ReadableCall(invocation, undefined)
-      invocation.receiveBy(call)
-      run(call, method, callbackOf(invocation))
+      invocation.receiveBy(sinkInCall(call))
+      return run(call, method, callbackOf(invocation))
     }
     : (invocation, request) => run(new UnaryCall(invocation, request), method, callbackOf(invocation))
 }
 
 /** What the handler has written before it fails still goes out before the status. */
-function run (call: FailingCall, method: GrpcJsMethod, callback?: Callback): void {
+function run (call: FailingCall, method: GrpcJsMethod, callback?: Callback): Promise<void> | undefined {
   try {
-    const result = method(call, callback) as Partial<PromiseLike<unknown>> | undefined
+    const result = method(call, callback) as Partial<Promise<unknown>> | undefined
     // An async function is no grpc-js handler by contract, yet common; grpc-js leaves its rejection unhandled.
-    if (typeof result?.then === 'function') result.then(undefined, error => call.onFailure(error))
+    if (typeof result?.then === 'function') return result.then(() => {}, error => call.onFailure(error))
   } catch (error) {
     call.onFailure(error)
   }

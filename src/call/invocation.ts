@@ -11,6 +11,7 @@ import type { BoundMethod, Gate } from './bound-method.ts'
 import { isAbortError, reasonOfCancellation } from './cancellation.ts'
 import { requestTooSlow, responseNotTaken, streamIdle, streamTooLong } from './call-times.ts'
 import { CallContext, type Exchange } from './context.ts'
+import { runHandler } from './current-call.ts'
 import { merged, statusText } from './error-status.ts'
 import type { CallObserver } from './observer.ts'
 import type { OpenCall } from './open-calls.ts'
@@ -175,7 +176,7 @@ export class Invocation implements CallListener, LimitedCall, OpenCall {
     const request = this.#request
     this.#request = undefined
     try {
-      this.#bound.handler(this, request)
+      runHandler(this.#bound.handler, this, request)
     } catch (error) {
       this.fail(error)
     }

@@ -18,13 +18,13 @@ export function methodHandler (method: ContextMethod, requestStream: boolean, re
     const requests = new RequestStream(invocation)
     invocation.receiveBy(requests)
     invocation.whenOver(() => requests.onOver())
-    respond(invocation, method(requests, invocation.context))
+    return respond(invocation, method(requests, invocation.context))
   }
 }
 
-function respondWithMessage (invocation: Invocation, result: unknown): void {
-  if (isThenable(result)) replyWhenSettled(invocation, result)
-  else invocation.reply(result)
+function respondWithMessage (invocation: Invocation, result: unknown): Promise<void> | undefined {
+  if (isThenable(result)) return replyWhenSettled(invocation, result)
+  invocation.reply(result)
 }
 
 async function replyWhenSettled (invocation: Invocation, result: PromiseLike<unknown>): Promise<void> {
@@ -35,10 +35,11 @@ async function replyWhenSettled (invocation: Invocation, result: PromiseLike<unk
   }
 }
 
-function respondWithStream (invocation: Invocation, result: unknown): void {
+function respondWithStream (invocation: Invocation, result: unknown): Promise<void> {
   let iterator: AnyIterator | undefined
   let mayGoOn = true
   let wake: (() => void) | undefined
+  let closed: Promise<void> | undefined
 
   async function pump (): Promise<void> {
     try {
@@ -57,6 +58,7 @@ function respondWithStream (invocation: Invocation, result: unknown): void {
       invocation.fail(error)
       close()
     }
+    await closed
   }
 
   function goOn (): void {
@@ -72,7 +74,7 @@ function respondWithStream (invocation: Invocation, result: unknown): void {
     const closing = iterator
     iterator = undefined
     try {
-      Promise.resolve(closing?.return?.()).catch(error => invocation.fail(error))
+      closed ??= Promise.resolve(closing?.return?.()).then(() => {}, error => invocation.fail(error))
     } catch (error) {
       invocation.fail(error)
     }
@@ -82,7 +84,7 @@ function respondWithStream (invocation: Invocation, result: unknown): void {
     goOn()
     if (invocation.context.aborted !== undefined) close()
   })
-  pump()
+  return pump()
 }
 
 type AnyIterator = Iterator<unknown> | AsyncIterator<unknown>
