@@ -27,7 +27,11 @@ export function bearerToken ({ metadata }: { readonly metadata: Metadata }, real
   const text = String(credentials).trim()
   const scheme = text.split(' ', 1)[0]!
   if (scheme.toLowerCase() !== 'bearer') return undefined
-  const token = text.slice(scheme.length).trimStart()
+  return checkedToken(text.slice(scheme.length).trimStart(), realm)
+}
+
+/** @throws GrpcError UNAUTHENTICATED for what is no token */
+export function checkedToken (token: string, realm: string): string {
   if (token.length > LONGEST_TOKEN || !TOKEN.test(token)) throw refusedToken('The Bearer token is malformed', realm, 'invalid_request')
   return token
 }

@@ -4,11 +4,12 @@
  * @see https://www.rfc-editor.org/rfc/rfc7519
  * @see https://www.rfc-editor.org/rfc/rfc8725
  */
-import { GrpcError } from '../../errors.ts'
+import type { CallContext } from '../../call/context.ts'
+import { configurationErrors, GrpcError } from '../../errors.ts'
 import type { Authenticator } from '../access.ts'
 import { bearerToken, missingToken, refusedToken } from '../bearer-token.ts'
 import { jwtKeys } from './keys.ts'
-import { checkedOptions, wrong, type JwtOptions } from './options.ts'
+import { checkedOptions, type JwtOptions } from './options.ts'
 
 /** Whom a token was issued for. */
 export interface JwtIdentity {
@@ -30,17 +31,32 @@ export interface JwtIdentity {
  * jwt({ jwksUrl: 'https://login.example.com/jwks.json', issuer: 'https://login.example.com/', audience: 'bookstore', algorithms: ['RS256'] })
  */
 export function jwt (options: JwtOptions): Authenticator<JwtIdentity> {
+  const { verify, ready, realm } = jwtVerifier(options)
+  return Object.assign(async (context: CallContext): Promise<JwtIdentity> => {
+    const token = bearerToken(context, realm)
+    if (token === undefined) throw missingToken(realm)
+    return await verify(token, context)
+  }, { ready })
+}
+
+/** Verifies tokens, wherever they come from. */
+export interface JwtVerifier {
+  readonly realm: string
+  /** What it needs before the first token. */
+  readonly ready: Promise<unknown>
+  /** @throws GrpcError UNAUTHENTICATED for a token that is not taken */
+  verify (token: string, context: CallContext): Promise<JwtIdentity>
+}
+
+/** @throws FGG_ERR_AUTH naming the option that is wrong */
+export function jwtVerifier (options: JwtOptions): JwtVerifier {
   const { issuer, audience, clockTolerance, requiredClaims, typ, subjectClaim, realm } = checkedOptions(options)
   const keys = jwtKeys(options)
   const verification = { issuer, audience, clockTolerance, requiredClaims, algorithms: [...keys.algorithms], ...typ === undefined ? {} : { typ } }
-  const ready = import('jose').then(jose => ({ jose, keyFor: keys.resolver(jose) }), cause => {
-    throw Object.assign(wrong('needs the package jose: npm install jose'), { cause })
-  })
+  const ready = loadJose('jwt').then(jose => ({ jose, keyFor: keys.resolver(jose) }))
   ready.catch(() => {})
 
-  return Object.assign(async (context: Parameters<Authenticator>[0]): Promise<JwtIdentity> => {
-    const token = bearerToken(context, realm)
-    if (token === undefined) throw missingToken(realm)
+  async function verify (token: string, context: CallContext): Promise<JwtIdentity> {
     const { jose, keyFor } = await ready
     try {
       // Two functions of jose by type, one at run time.
@@ -52,7 +68,21 @@ export function jwt (options: JwtOptions): Authenticator<JwtIdentity> {
       if (error instanceof GrpcError || !(error instanceof jose.errors.JOSEError)) throw error
       throw refusedToken(problemOf(error), realm, 'invalid_token', error)
     }
-  }, { ready })
+  }
+
+  return { realm, ready, verify }
+}
+
+/**
+ * @param owner who needs the package
+ * @throws FGG_ERR_AUTH when it is not installed
+ */
+export async function loadJose (owner: string): Promise<typeof import('jose')> {
+  try {
+    return await import('jose')
+  } catch (cause) {
+    throw Object.assign(new configurationErrors.FGG_ERR_AUTH(owner, 'needs the package jose: npm install jose'), { cause })
+  }
 }
 
 /** What a client may know of why its token is not taken. Of claims it hears only when the signature was right. */
