@@ -361,6 +361,39 @@ for (const kind of ['Unary', 'ServerStream'] as const) {
   })
 }
 
+t.test('a WebSocket message of more than twice messageBytes is not read, whatever @fastify/websocket allows', async t => {
+  const { service, contexts } = silent()
+  const { url } = await serveAll(t, { services: [service], limits: { messageBytes: 1000 } }, Fastify())
+  for (const perMessageDeflate of [false, true]) {
+    const socket = new WebSocket(`${url}/grpc/kinds/bidi`, { perMessageDeflate })
+    await once(socket, 'open')
+    socket.on('error', () => {}).send(Buffer.alloc(2001, ' '), { binary: false, fin: false })
+    const [code] = await once(socket, 'close')
+    t.equal(code, 1009, 'before the message ends')
+  }
+  t.ok(contexts.length <= 2)
+})
+
+t.test('JSON that nests 100,000 levels deep is INVALID_ARGUMENT wherever it comes', async t => {
+  const { service } = silent()
+  const served = await serveAll(t, { services: [service], httpMethods: ['GET', 'POST'] })
+  const deep = '{"notes":['.repeat(100_000)
+  const bodies = { open: deep, closed: deep + ']}'.repeat(100_000) }
+  for (const [name, body] of Object.entries(bodies)) {
+    t.match(await served.request('/grpc/kinds/unary', { method: 'POST', body, headers: { 'content-type': 'application/json' } }), { status: 400, json: { code: codes.INVALID_ARGUMENT } }, `${name}, unary`)
+    t.match(await served.request('/grpc/kinds/clientstream', { method: 'POST', body: `${body}\n`, headers: { 'content-type': 'application/x-ndjson' } }), { status: 400 }, `${name}, lines`)
+    t.match(await served.request('/grpc/kinds/clientstream', { method: 'POST', body: `[${body}]`, headers: { 'content-type': 'application/json' } }), { status: 400 }, `${name}, array`)
+    for (const kind of ['unary', 'bidi']) {
+      const socket = new WebSocket(`${served.url}/grpc/kinds/${kind}`)
+      await once(socket, 'open')
+      socket.send(body)
+      t.equal((await once(socket, 'close'))[0], 4003, `${name}, WebSocket, ${kind}`)
+    }
+  }
+  const path = `${'notes.'.repeat(2000)}text=x`
+  t.match(await served.request(`/grpc/kinds/unary?${path}`), { status: 400 }, 'query')
+})
+
 t.test('a client that does not close its side of a connection is cut off after streamIdleMs', async t => {
   const { gateway, port } = await listen(t, true, { streamIdleMs: 200, connectionIdleMs: 200 })
   for (const to of [gateway.port, port]) {

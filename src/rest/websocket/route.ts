@@ -5,8 +5,11 @@ import type { HttpMethod } from '../http-method.ts'
 import { requestIdOf } from '../request-id.ts'
 import { WebSocketCall, type WebSocketRoute } from './call.ts'
 import { frameCodecs } from './codec.ts'
-import { ownSocket, type WebSocketRouteOptions } from './socket.ts'
+import { limitMessages, ownSocket, type WebSocketRouteOptions } from './socket.ts'
 import { isServable } from './upgrade.ts'
+
+/** Of a message that is too large, no more than so many times what it may have is kept to be refused with a status. */
+const MOST_KEPT = 2
 
 /** What a GET route needs to take WebSockets too. */
 export function webSocketOptions (scope: FastifyInstance, http: HttpMethod, template: string): WebSocketRouteOptions & Pick<RouteOptions, 'preHandler'> {
@@ -38,6 +41,7 @@ export function webSocketOptions (scope: FastifyInstance, http: HttpMethod, temp
     },
     wsHandler (socket, request) {
       ownSocket(scope, socket)
+      limitMessages(socket, MOST_KEPT * gateway.messageBytes)
       const entered = entering.get(request)
       const call = entered ?? callOf(request, http.timeoutOf(request))
       call.open(socket)

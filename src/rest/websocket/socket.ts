@@ -41,6 +41,25 @@ export function registerWebSockets (app: FastifyInstance, maxPayload: number): v
   app.register(plugin, { options: { maxPayload } })
 }
 
+/** What `ws` reads frames with, under names that are not public. */
+interface Reader {
+  _maxPayload?: unknown
+  readonly _extensions?: Readonly<Record<string, Reader>>
+}
+
+/**
+ * Has a message refused by its announced length, or while it is inflated, where @fastify/websocket is registered with a
+ * limit that is higher, or none. Should `ws` change its names, that limit holds.
+ *
+ * @param most in bytes
+ */
+export function limitMessages (socket: WebSocket, most: number): void {
+  const { _receiver: receiver } = socket as { _receiver?: Reader }
+  for (const reader of [receiver, receiver?._extensions?.['permessage-deflate']]) {
+    if (typeof reader?._maxPayload === 'number' && (reader._maxPayload < 1 || reader._maxPayload > most)) reader._maxPayload = most
+  }
+}
+
 interface WebSocketServer extends EventEmitter {
   readonly clients: Set<WebSocket>
 }
