@@ -76,7 +76,7 @@ export const configurationErrors = {
   FGG_ERR_TLS: createError('FGG_ERR_TLS', 'Option `tls.%s`: %s'),
   FGG_ERR_SERVICE: createError('FGG_ERR_SERVICE', '%s'),
   FGG_ERR_DUPLICATE_SERVICE: createError('FGG_ERR_DUPLICATE_SERVICE', 'Service %s is registered twice, by %s and by %s'),
-  FGG_ERR_DUPLICATE_ROUTE: createError('FGG_ERR_DUPLICATE_ROUTE', 'Route %s is claimed by %s and by %s. Give one of the gateways another `path`, one of the classes another name, or one `implement` a `name`'),
+  FGG_ERR_DUPLICATE_ROUTE: createError('FGG_ERR_DUPLICATE_ROUTE', 'Route %s is claimed by %s and by %s. Give one of the gateways another `path`, one of the classes another name, one `implement` a `name`, or name other `routes`'),
   FGG_ERR_NO_SCHEMA: createError('FGG_ERR_NO_SCHEMA', 'The definition of %s carries no descriptors. Name its .proto files or descriptor set in the `protos` option'),
   FGG_ERR_PROTO_NOT_FOUND: createError('FGG_ERR_PROTO_NOT_FOUND', '%s'),
   FGG_ERR_PROTO_SYNTAX: createError('FGG_ERR_PROTO_SYNTAX', '%s'),

@@ -12,7 +12,7 @@ import { registerMetricsRoute } from './rest/metrics-route.ts'
 import { notFoundHandler } from './rest/not-found.ts'
 import { mirrorPressure, registerProbes } from './rest/probes.ts'
 import { sendError } from './rest/reply.ts'
-import { conventionRoutes, nameOf, registerRoute, type MountedRoute } from './rest/routes.ts'
+import { nameOf, registerRoute, rpcRoutes, type MountedRoute } from './rest/routes.ts'
 import { hasWebSockets } from './rest/websocket/socket.ts'
 import { loosePath, prepareUpgrades } from './rest/websocket/upgrade.ts'
 import type { MethodKind } from './schema/service.ts'
@@ -112,7 +112,7 @@ function claimsOf (app: FastifyInstance): Claims {
 }
 
 function mount (app: FastifyInstance, gateway: HttpGateway, basePath: string, claimed: Claims): void {
-  const mounted = conventionRoutes(gateway).map((route): MountedRoute => ({ ...route, gateway, template: app.prefix + basePath + route.url }))
+  const mounted = rpcRoutes(gateway).map((route): MountedRoute => ({ ...route, gateway, template: app.prefix + basePath + route.url }))
   for (const route of mounted) {
     const other = claimed.routes.get(route.template)
     if (other !== undefined) throw new configurationErrors.FGG_ERR_DUPLICATE_ROUTE(route.template, nameOf(other), nameOf(route))
@@ -127,16 +127,13 @@ function mount (app: FastifyInstance, gateway: HttpGateway, basePath: string, cl
   if (mounted.length === 0) return
 
   const own = basePath + (gateway.path === '/' ? '' : gateway.path)
-  // The 404 of the root stays the app's, so that without a path of its own a gateway answers for its services only.
-  const prefixes = own === '' ? new Set(mounted.map(({ url }) => url.slice(0, url.lastIndexOf('/')))) : [own]
-  for (const prefix of prefixes) {
+  for (const [prefix, routes] of scopesOf(mounted, own, basePath)) {
     app.register(async scope => {
       scope.setErrorHandler((error, request, reply) => sendError(gateway, error, request, reply))
       if (!claimed.prefixes.has(scope.prefix)) {
         claimed.prefixes.add(scope.prefix)
         scope.setNotFoundHandler(notFoundHandler(gateway, claimed.routes))
       }
-      const routes = mounted.filter(({ template }) => template.startsWith(`${scope.prefix}/`))
       const [whole, streamed] = [routes.filter(({ method }) => !method.requestStream), routes.filter(({ method }) => method.requestStream)]
       collectBodies(scope, gateway)
       registerRoutes(scope, whole)
@@ -146,6 +143,19 @@ function mount (app: FastifyInstance, gateway: HttpGateway, basePath: string, cl
       })
     }, { prefix })
   }
+}
+
+/**
+ * Where the gateway answers what is no route, with the routes there. The 404 of the root stays the app's, so that without
+ * a path of its own a gateway answers for its services only; and so it does where services name routes.
+ */
+function scopesOf (mounted: readonly MountedRoute[], own: string, basePath: string): Map<string, MountedRoute[]> {
+  const scopes = new Map<string, MountedRoute[]>()
+  for (const route of mounted) {
+    const prefix = route.isNamed ? basePath + route.url : own === '' ? route.url.slice(0, route.url.lastIndexOf('/')) : own
+    scopes.set(prefix, [...scopes.get(prefix) ?? [], route])
+  }
+  return scopes
 }
 
 function registerRoutes (scope: FastifyInstance, routes: readonly MountedRoute[]): void {

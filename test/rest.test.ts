@@ -6,7 +6,7 @@ import { connect } from 'node:net'
 import { Metadata } from '@grpc/grpc-js'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
-import { defaultIncoming, implement, loadProto, status, GrpcError, type GatewayOptions, type UnaryMethod } from '../src/index.ts'
+import { defaultIncoming, GrpcGateway, implement, loadProto, registerGrpcHttpRoutes, status, GrpcError, type GatewayOptions, type ServiceRegistrar, type UnaryMethod } from '../src/index.ts'
 import { Greeter, Kinds, recordingLogger, serve, sleep, until, type Note } from './serving.ts'
 
 const echo = implement(Kinds, { Unary: note => note })
@@ -55,6 +55,46 @@ t.test('a gateway at the root leaves the root\'s 404 to the app', async t => {
   t.match(await request('/kinds/unary'), { status: 405 })
   t.match(await request('/kinds/nope'), { status: 404, json: { title: 'NOT_FOUND' } })
   t.match(await request('/nope'), { status: 404, json: { error: 'Not Found' } })
+})
+
+t.test('a service may name routes of its own, which come right after the base path', async t => {
+  const greeter = { SayHello: ({ name }: { name: string }) => ({ message: name }) }
+  class Notes {
+    async ClientStream (notes: AsyncIterable<Note>): Promise<Partial<Note>> {
+      let all = ''
+      for await (const { text } of notes) all += text
+      return { text: all }
+    }
+
+    static addToServer (instance: Notes, server: ServiceRegistrar): void {
+      server.implement(Kinds, instance, { routes: { ClientStream: '/notes/all' } })
+    }
+  }
+  const services = [implement(Greeter, greeter, { routes: { SayHello: ['/hello', '/v1/greetings.hello'] } }), Notes]
+  for (const path of ['/grpc', '/']) {
+    const { post, request, gateway } = await serve(t, { services, path }, { basePath: '/api' })
+    for (const url of ['/api/hello', '/api/v1/greetings.hello', `/api${path === '/' ? '' : path}/greeter/sayhello`]) t.equal((await post(url, { name: 'a' })).text, '{"message":"a"}', url)
+    t.equal((await post('/api/notes/all', '{"text":"a"}\n{"text":"b"}\n', { 'content-type': 'application/x-ndjson' })).text, '{"text":"ab"}')
+    t.match(await request('/api/hello'), { status: 405, json: { detail: 'Method GET not allowed.' } })
+    t.match(await request('/hello'), { status: 404, json: { error: 'Not Found' } }, 'not without the base path')
+    t.same(gateway.routes().filter(({ rpc }) => rpc === '/test.Greeter/SayHello').map(({ url }) => url).slice(2), ['/api/hello', '/api/v1/greetings.hello'])
+  }
+  const silent = await serve(t, { services, exposeHttp: false })
+  t.match(await silent.post('/hello', {}), { status: 404 })
+})
+
+t.test('a route that cannot be is refused at start', async t => {
+  const greeter = (routes: object, name = 'greeter'): object => implement(Greeter, {}, { name, routes })
+  for (const path of ['hello', '/', '/hello/', '/:name', '/a*', '/a b', '/a?b', '//a']) {
+    t.throws(() => new GrpcGateway({ services: [greeter({ SayHello: path })] }), { code: 'FGG_ERR_SERVICE', message: `greeter names the route ${path} for SayHello` }, path)
+  }
+  t.throws(() => new GrpcGateway({ services: [greeter({ SayBye: '/bye' })] }), { code: 'FGG_ERR_SERVICE', message: 'greeter names a route for SayBye, which is no method of test.Greeter' })
+  const taken = { code: 'FGG_ERR_DUPLICATE_ROUTE', message: /\/hello is claimed by test\.Greeter\.SayHello of greeter and by test\.Kinds\.Unary of Kinds/ }
+  const kinds = implement(Kinds, {}, { routes: { Unary: '/hello' } })
+  t.throws(() => new GrpcGateway({ services: [greeter({ SayHello: '/hello' }), kinds] }), taken)
+  const app = Fastify()
+  registerGrpcHttpRoutes(app, [new GrpcGateway({ services: [greeter({ SayHello: '/hello' })] }), new GrpcGateway({ path: '/other', services: [kinds] })])
+  await t.rejects(async () => await app.ready(), taken)
 })
 
 t.test('media types', async t => {

@@ -42,12 +42,20 @@ export type ServiceImplementation<D> = string extends keyof D
   ? object
   : { [K in keyof D & string]?: ImplementationOf<D[K]> } & { [K in keyof D & string as Uncapitalize<K>]?: ImplementationOf<D[K]> }
 
+export interface ServiceOptions<D = ServiceDefinition> {
+  /**
+   * Paths of RPCs over HTTP besides those by convention: `{ Predict: '/predict' }`, or a list of them. They come right
+   * after the base path, without the `path` of the gateway.
+   */
+  routes?: { readonly [K in keyof D]?: string | readonly string[] | undefined } | undefined
+}
+
 /** What an `addToServer` hook registers its services with. */
 export interface ServiceRegistrar {
   /** grpc-js's own contract: handlers take `(call, callback)`, or `(call)` where the response is a stream. */
-  addService<D extends Definition<D>> (definition: D, handlers: object): void
+  addService<D extends Definition<D>> (definition: D, handlers: object, options?: ServiceOptions<D>): void
   /** Methods take `(request, context)` and return a message, a promise of one, or an (async) iterable of them. */
-  implement<D extends Definition<D>> (definition: D, instance: ServiceImplementation<D>): void
+  implement<D extends Definition<D>> (definition: D, instance: ServiceImplementation<D>, options?: ServiceOptions<D>): void
 }
 
 /** A class with the hook; the gateway makes its instance. */
@@ -64,16 +72,18 @@ export class ImplementedService {
   readonly definition: ServiceDefinition
   readonly implementation: object
   readonly name: string
+  readonly options: ServiceOptions
 
   /** @internal */
-  constructor (definition: ServiceDefinition, implementation: object, name: string) {
+  constructor (definition: ServiceDefinition, implementation: object, name: string, options: ServiceOptions) {
     this.definition = definition
     this.implementation = implementation
     this.name = name
+    this.options = options
   }
 }
 
-export interface ImplementOptions {
+export interface ImplementOptions<D = ServiceDefinition> extends ServiceOptions<D> {
   /** The name in its routes: `POST /grpc/{name}/{method}`. Default: that of the proto service, `Greeter`. */
   name?: string | undefined
 }
@@ -84,9 +94,9 @@ export interface ImplementOptions {
  * @example
  * new GrpcGateway({ services: [implement(Greeter, { SayHello: ({ name }) => ({ message: `Hello, ${name}!` }) })] })
  */
-export function implement<D extends Definition<D>> (definition: D, implementation: ServiceImplementation<D>, { name }: ImplementOptions = {}): ImplementedService {
+export function implement<D extends Definition<D>> (definition: D, implementation: ServiceImplementation<D>, { name, ...options }: ImplementOptions<D> = {}): ImplementedService {
   const service = definition as unknown as ServiceDefinition
-  return new ImplementedService(service, implementation, name ?? shortName(service))
+  return new ImplementedService(service, implementation, name ?? shortName(service), options)
 }
 
 /** One call of `addService` or `implement`. */
@@ -96,6 +106,7 @@ export interface Registration {
   readonly implementation: object
   /** The class, or the proto service where there is none. */
   readonly owner: string
+  readonly options: ServiceOptions
 }
 
 /**
@@ -106,18 +117,18 @@ export interface Registration {
 export function collectRegistrations (sources: readonly ServiceSource[]): Registration[] {
   return sources.flatMap(source => {
     if (source instanceof ImplementedService) {
-      const { definition, implementation, name } = source
-      return [{ style: 'context', definition, implementation, owner: name } as const]
+      const { definition, implementation, name, options } = source
+      return [{ style: 'context', definition, implementation, owner: name, options } as const]
     }
     const { owner, hook, instance } = serviceOf(source)
     const registrations: Registration[] = []
-    const register = (style: Registration['style'], definition: unknown, implementation: object): void => {
+    const register = (style: Registration['style'], definition: unknown, implementation: object, options: ServiceOptions = {}): void => {
       const service = definition as ServiceDefinition
-      registrations.push({ style, definition: service, implementation, owner: owner === '' ? shortName(service) : owner })
+      registrations.push({ style, definition: service, implementation, owner: owner === '' ? shortName(service) : owner, options })
     }
     const pending: unknown = hook(instance, {
-      addService: (definition, implementation) => register('grpc-js', definition, implementation),
-      implement: (definition, implementation) => register('context', definition, implementation)
+      addService: (definition, implementation, options) => register('grpc-js', definition, implementation, options),
+      implement: (definition, implementation, options) => register('context', definition, implementation, options)
     })
     if (pending instanceof Promise) {
       pending.catch(() => {})

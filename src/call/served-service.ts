@@ -15,12 +15,14 @@ import { grpcJsHandler, type GrpcJsMethod } from './grpc-js-handlers.ts'
 import { methodHandler, type ContextMethod } from './method-handlers.ts'
 import type { Logger } from './logger.ts'
 import type { OpenCalls } from './open-calls.ts'
-import type { Registration } from './registration.ts'
+import type { Registration, ServiceOptions } from './registration.ts'
 
 /** A method ready to be called, with its codecs. */
 export interface ServedMethod extends BoundMethod {
   readonly definition: MethodDefinition<unknown, unknown>
   readonly implemented: boolean
+  /** Its paths over HTTP that the service has named: `/predict`. */
+  readonly routes: readonly string[]
 }
 
 export interface ServedService {
@@ -74,11 +76,12 @@ export function bindServices (registrations: readonly Registration[], options: B
 }
 
 function bindService (
-  { definition, implementation, style, owner }: Registration,
+  { definition, implementation, style, owner, options }: Registration,
   service: Service,
   { errors, openCalls, builtIn, gateOf, admissionOf, timesOf }: BindingOptions,
   errorStatus: ErrorStatuses
 ): ServedService {
+  const routes = ownRoutes(definition, owner, options)
   const models = new Map(service.methods.map(method => [method.path, method]))
   const methods = Object.entries(definition).map(([key, method]): ServedMethod => {
     const model = models.get(method.path)
@@ -89,6 +92,7 @@ function bindService (
       method: model,
       definition: method,
       implemented: found !== undefined,
+      routes: routes.get(key) ?? [],
       handler: found === undefined ? unimplemented(model) : handlerOf(found, style, requestStream, responseStream),
       requestStream,
       errorStatus,
@@ -102,6 +106,21 @@ function bindService (
     }
   })
   return { service, owner, methods }
+}
+
+/** A path that is the same in a URL and in a route. */
+const PLAIN_PATH = /^(\/[\w.~-]+)+$/
+
+/** The paths that a service names for its RPCs, by the keys of its definition. */
+function ownRoutes (definition: ServiceDefinition, owner: string, { routes = {} }: ServiceOptions): Map<string, readonly string[]> {
+  return new Map(Object.entries(routes).map(([name, paths = []]) => {
+    const found = Object.entries(definition).find(([key, method]) => methodNames(key, method).includes(name))
+    if (found === undefined) throw new configurationErrors.FGG_ERR_SERVICE(`${owner} names a route for ${name}, which is no method of ${serviceNameOf(definition)}`)
+    for (const path of [paths].flat()) {
+      if (!PLAIN_PATH.test(path)) throw new configurationErrors.FGG_ERR_SERVICE(`${owner} names the route ${path} for ${name}. Routes are paths like /v1/predict: they begin with a slash, do not end with one, and have no parameters`)
+    }
+    return [found[0], [paths].flat()]
+  }))
 }
 
 function handlerOf (method: (...args: never[]) => unknown, style: Registration['style'], requestStream: boolean, responseStream: boolean): MethodHandler {

@@ -22,7 +22,7 @@ import { DEFAULT_GRACE_MS } from '../options/signals.ts'
 import { errorWriter } from '../rest/error-body.ts'
 import { LateBodies } from '../rest/late-bodies.ts'
 import { kHttpGateway, type HttpGateway, type Mountable } from '../rest/gateway.ts'
-import { conventionRoutes, type MountedRoute } from '../rest/routes.ts'
+import { rpcRoutes, type MountedRoute } from '../rest/routes.ts'
 import { serviceDescriber } from '../schema/from-definition.ts'
 import { loadRoots } from '../schema/load.ts'
 import { Certificates } from '../tls/certificates.ts'
@@ -129,7 +129,7 @@ export class GrpcGateway implements Mountable {
       logger: options.logger,
       useLogger: logger => { if (this.#log === consoleLogger) this.#log = logger }
     }
-    conventionRoutes(this[kHttpGateway])
+    rpcRoutes(this[kHttpGateway])
     this.#standalone = new Standalone({
       gateway: this,
       given: { ...options },
@@ -248,7 +248,7 @@ export class GrpcGateway implements Mountable {
   routes (): RouteInfo[] {
     const http = this[kHttpGateway]
     const mounted = [...this.#mounted.values()].flat()
-    const routes = mounted.length > 0 ? mounted : conventionRoutes(http).map(({ url, method }) => ({ template: url, method }))
+    const routes = mounted.length > 0 ? mounted : rpcRoutes(http).map(({ url, method }) => ({ template: url, method }))
     return routes.map(({ template, method: { method, implemented } }) => ({
       httpMethods: http.httpMethods,
       url: template,

@@ -1,4 +1,7 @@
-/** The routes by convention: `POST {path}/{service}/{method}` in lower case, and `POST {path}/{package.Service}/{Method}`. */
+/**
+ * The routes of RPCs. By convention: `POST {path}/{service}/{method}` in lower case, and
+ * `POST {path}/{package.Service}/{Method}`. Besides, those that services name.
+ */
 import type { FastifyInstance, HTTPMethods } from 'fastify'
 import type { ServedMethod } from '../call/served-service.ts'
 import { configurationErrors } from '../errors.ts'
@@ -11,29 +14,32 @@ import { webSocketOptions } from './websocket/route.ts'
 import { hasWebSockets } from './websocket/socket.ts'
 
 /** One way to call a method over HTTP. */
-export interface ConventionRoute {
+export interface RpcRoute {
   /** Without base path and prefix: `/grpc/greeterservice/sayhello`. */
   readonly url: string
+  /** Whether the service has named it, rather than convention. */
+  readonly isNamed: boolean
   readonly method: ServedMethod
   readonly owner: string
 }
 
 /** A route on an app. */
-export interface MountedRoute extends ConventionRoute {
+export interface MountedRoute extends RpcRoute {
   readonly gateway: HttpGateway
   /** The whole URL, with the prefixes of the app and the base path. */
   readonly template: string
 }
 
 /** @throws FGG_ERR_DUPLICATE_ROUTE, naming both RPCs */
-export function conventionRoutes (gateway: HttpGateway): ConventionRoute[] {
+export function rpcRoutes (gateway: HttpGateway): RpcRoute[] {
   if (gateway.httpMethods.length === 0) return []
   const path = gateway.path === '/' ? '' : gateway.path
   const routes = gateway.services.flatMap(({ service, owner, methods }) => methods.flatMap(method => [
-    { url: `${path}/${owner.toLowerCase()}/${method.method.name.toLowerCase()}`, method, owner },
-    { url: `${path}/${service.fullName}/${method.method.name}`, method, owner }
+    { url: `${path}/${owner.toLowerCase()}/${method.method.name.toLowerCase()}`, isNamed: false, method, owner },
+    { url: `${path}/${service.fullName}/${method.method.name}`, isNamed: false, method, owner },
+    ...method.routes.map(url => ({ url, isNamed: true, method, owner }))
   ]))
-  const byUrl = new Map<string, ConventionRoute>()
+  const byUrl = new Map<string, RpcRoute>()
   for (const route of routes) {
     const other = byUrl.get(route.url)
     // A service without package whose names are lower-case has one URL, not two.
@@ -45,7 +51,7 @@ export function conventionRoutes (gateway: HttpGateway): ConventionRoute[] {
   return [...byUrl.values()]
 }
 
-export function nameOf ({ method, owner }: ConventionRoute): string {
+export function nameOf ({ method, owner }: RpcRoute): string {
   return `${method.method.fullName} of ${owner}`
 }
 
