@@ -43,8 +43,8 @@ const EXPECTED = '{"message":"HTTP"} {"status":400,"title":"INVALID_ARGUMENT","d
 
 t.test('it holds what it needs and nothing else', async t => {
   const paths = packed.files.map(({ path }) => path)
-  for (const path of ['package.json', 'README.md', 'LICENSE', 'dist/index.js', 'dist/index.d.ts', 'protos/google/rpc/status.proto']) t.ok(paths.includes(path), path)
-  t.same(paths.filter(path => !/^(dist|protos\/(google|grpc))\/|^(package\.json|README\.md|LICENSE)$/.test(path)), [])
+  for (const path of ['package.json', 'README.md', 'LICENSE', 'dist/index.js', 'dist/index.d.ts', 'protos/google/rpc/status.proto', 'protos/ray/predict.proto']) t.ok(paths.includes(path), path)
+  t.same(paths.filter(path => !/^(dist|protos\/(google|grpc|ray))\/|^(package\.json|README\.md|LICENSE)$/.test(path)), [])
 })
 
 t.test('it works from ESM', async t => {
@@ -58,10 +58,10 @@ t.test('it works by require()', async t => {
 })
 
 t.test('what serves models is an export of its own, from ESM and by require()', async t => {
-  const program = "const models = multiplexed(id => id.toUpperCase())\nmodels('a').then(model => console.log(model, models.loaded))\n"
-  writeFileSync(join(project, 'serving.mjs'), `import { multiplexed } from 'fastify-grpc-gateway/serving'\n${program}`)
-  writeFileSync(join(project, 'serving.cjs'), `const { multiplexed } = require('fastify-grpc-gateway/serving')\n${program}`)
-  for (const file of ['serving.mjs', 'serving.cjs']) t.equal(run(process.execPath, [file]), "A [ 'a' ]\n", file)
+  const program = "const models = multiplexed(id => id.toUpperCase())\nmodels('a').then(model => console.log(model, models.loaded))\nconsole.log(predictService(() => null).name)\n"
+  writeFileSync(join(project, 'serving.mjs'), `import { multiplexed, predictService } from 'fastify-grpc-gateway/serving'\n${program}`)
+  writeFileSync(join(project, 'serving.cjs'), `const { multiplexed, predictService } = require('fastify-grpc-gateway/serving')\n${program}`)
+  for (const file of ['serving.mjs', 'serving.cjs']) t.equal(run(process.execPath, [file]), "PredictAPIsService\nA [ 'a' ]\n", file)
 })
 
 t.test('without jose, a gateway that wants it does not start, and says what to install', async t => {
