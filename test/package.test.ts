@@ -78,10 +78,11 @@ await gateway.listen({ port: 0 }).catch(({ code }) => console.log(code))
 
 t.test('without a package that telemetry needs, the gateway says what to install', async t => {
   writeFileSync(join(project, 'telemetry.mjs'), `
-import { GrpcGateway } from 'fastify-grpc-gateway'
+import { GrpcGateway, implement, loadProto } from 'fastify-grpc-gateway'
+const services = [implement(loadProto('helloworld.proto').Greeter, {})]
 for (const telemetry of [{ prometheus: true }, { openTelemetry: true }]) {
   try {
-    new GrpcGateway({ services: [], port: 0, telemetry })
+    new GrpcGateway({ services, port: 0, telemetry })
   } catch ({ code, message }) {
     console.log(code, message)
   }

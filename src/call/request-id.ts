@@ -4,11 +4,18 @@ import { randomUUID } from 'node:crypto'
 /** The header and the metadata key of the id, on the way in and on every reply. */
 export const REQUEST_ID_KEY = 'x-request-id'
 
+/** What clients of Ray Serve name theirs by. */
+const RAY_KEY = 'request_id'
+
 /** What may stand in logs, headers and shells as it is: UUIDs, ULIDs, trace ids, base64, `host/pid:count`. */
 const HARMLESS = /^[\w.~:/+=@-]{1,128}$/
 
-/** The id that a client, or a proxy, has chosen; undefined when it is missing or not harmless. */
-export function clientRequestId (value: unknown): string | undefined {
+/** The id that a client, or a proxy, has chosen; undefined when it is missing or not harmless. @param value of a header or metadata key */
+export function clientRequestId (value: (key: string) => unknown): string | undefined {
+  return harmless(value(REQUEST_ID_KEY)) ?? harmless(value(RAY_KEY))
+}
+
+export function harmless (value: unknown): string | undefined {
   return typeof value === 'string' && HARMLESS.test(value) ? value : undefined
 }
 

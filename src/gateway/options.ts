@@ -1,5 +1,5 @@
 /** What the methods of a gateway take and return. */
-import type { FastifyListenOptions } from 'fastify'
+import type { FastifyInstance, FastifyListenOptions } from 'fastify'
 import type { SignalOptions } from '../options/signals.ts'
 import type { WorkersOptions } from '../options/workers.ts'
 import type { MethodKind } from '../schema/service.ts'
@@ -37,6 +37,11 @@ export interface ShutdownOptions {
 export interface ListenOptions extends FastifyListenOptions, AppOptions, SignalOptions {
   /** Goes before the path of the gateway: `/api/v1`. Default none. */
   basePath?: string | undefined
+  /**
+   * Is given the app before it has the routes of the gateway: the place for plugins such as @fastify/cors, for hooks, and
+   * for routes of your own. Default none.
+   */
+  configure?: ((app: FastifyInstance) => unknown) | undefined
   /** Serve WebSockets on the routes too. It needs the package @fastify/websocket. Default false. */
   webSocket?: boolean | undefined
 }

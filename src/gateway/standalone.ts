@@ -70,16 +70,17 @@ export class Standalone {
     }
   }
 
-  async #listen ({ basePath, fastify, tls, singlePort: isSingle = false, webSocket = false, ...listen }: ListenOptions, ending?: CheckedSignalOptions): Promise<FastifyInstance> {
+  async #listen ({ basePath, configure, fastify, tls, singlePort: isSingle = false, webSocket = false, ...listen }: ListenOptions, ending?: CheckedSignalOptions): Promise<FastifyInstance> {
     const { gateway, given, options: { host: ownHost, port: ownPort, limits, telemetry }, certificates, log, start } = this.#of
     checkSinglePort(isSingle, { ...listen, fastify, tls }, given)
     const { app, singlePort } = makeApp({ fastify: { ...appLogging(telemetry), ...appErrors(gateway[kHttpGateway]), ...fastify }, tls, singlePort: isSingle, limits }, certificates, log)
-    if (webSocket) registerWebSockets(app, limits.messageBytes)
-    registerGrpcHttpRoutes(app, [gateway], { basePath })
     this.#app = app
     return await this.#lifecycle.inTurn(async () => {
       const startedBefore = this.#lifecycle.port !== undefined
       try {
+        await configure?.(app)
+        if (webSocket) registerWebSockets(app, limits.messageBytes)
+        registerGrpcHttpRoutes(app, [gateway], { basePath })
         await app.ready()
         if (singlePort === undefined) {
           await start()

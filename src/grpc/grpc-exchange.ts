@@ -42,7 +42,7 @@ export class GrpcExchange implements Exchange, ObservedExchange {
   }
 
   requestId (): string {
-    this.#id ??= clientRequestId(this.#metadata?.get(REQUEST_ID_KEY)[0]) ?? madeRequestId()
+    this.#id ??= clientRequestId(key => this.#metadata?.get(key)[0]) ?? madeRequestId()
     return this.#id
   }
 

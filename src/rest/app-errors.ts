@@ -43,6 +43,6 @@ const MALFORMED = { http: 400, details: 'The request is malformed' }
  */
 export function identifyLateRequests (app: FastifyInstance, isOwn: (url: string) => boolean): void {
   app.server.prependListener('request', ({ url, headers }: IncomingMessage, response: ServerResponse) => {
-    if (isOwn(url!)) response.setHeader(REQUEST_ID_KEY, clientRequestId(headers[REQUEST_ID_KEY]) ?? madeRequestId())
+    if (isOwn(url!)) response.setHeader(REQUEST_ID_KEY, clientRequestId(key => headers[key]) ?? madeRequestId())
   })
 }

@@ -1,7 +1,7 @@
 /** The id by which a request is known to its client, its handler and the log. */
 import type { IncomingMessage } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { clientRequestId, madeRequestId, REQUEST_ID_KEY } from '../call/request-id.ts'
+import { clientRequestId, harmless, madeRequestId, REQUEST_ID_KEY } from '../call/request-id.ts'
 
 /** Fastify's default ids count from `req-1` in each process, so that they say nothing elsewhere. */
 const FASTIFY_DEFAULT_ID = /^req-[0-9a-z]+$/
@@ -19,12 +19,12 @@ export function requestIdOf (request: FastifyRequest): string {
 
 /** The same, of a request whose id nobody has asked for, nor will again. */
 export function newRequestId (request: FastifyRequest): string {
-  return clientRequestId(request.headers[REQUEST_ID_KEY]) ?? idOfApp(request.id) ?? madeRequestId()
+  return clientRequestId(key => request.headers[key]) ?? idOfApp(request.id) ?? madeRequestId()
 }
 
 /** An app may take its ids from a header of any name, so that they are not better than what clients send. */
 function idOfApp (id: unknown): string | undefined {
-  return FASTIFY_DEFAULT_ID.test(String(id)) ? undefined : clientRequestId(String(id))
+  return FASTIFY_DEFAULT_ID.test(String(id)) ? undefined : harmless(String(id))
 }
 
 /** The id of a request, where somebody has asked for it. */

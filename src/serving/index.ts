@@ -1,5 +1,10 @@
 /** The public names of `fastify-grpc-gateway/serving`: what serves models. */
-export { multiplexed, multiplexedModelId, type Multiplexed, type MultiplexedOptions } from './multiplexed.ts'
+export { Serve, type ServeListenOptions, type ServeOptions } from './serve.ts'
+export type { ApplicationState, ApplicationStatus, DeploymentStatus, RunOptions } from './applications.ts'
+export { deployment, BoundDeployment, Deployment, type AnyDeployment, type DeploymentClass, type DeploymentFunction, type DeploymentOptions } from './deployment.ts'
+export type { DeploymentHandle, HandleOptions, StreamHandle } from './handle.ts'
+export { multiplexed, type Multiplexed, type MultiplexedOptions } from './multiplexed.ts'
+export { multiplexedModelId, requestContext, type RequestContext } from './request-context.ts'
 export { fallback, type Attempt, type FallbackOptions } from './fallback.ts'
 export { variations, type FromCall, type Variation, type Variations, type VariationsOptions } from './variations.ts'
 export { createPredictClient, type PredictCallOptions, type PredictClient } from './predict/client.ts'

@@ -1,9 +1,10 @@
 /** Many models in one process, of which the lately used are in memory. */
-import { currentCall, followCalls, type CurrentCall } from '../call/current-call.ts'
+import { currentCall, type CurrentCall } from '../call/current-call.ts'
 import { consoleLogger, type Logger } from '../call/logger.ts'
 import { configurationErrors, GrpcError } from '../errors.ts'
 import { status } from '../status.ts'
 import { ModelCache } from './model-cache.ts'
+import { multiplexedModelId } from './request-context.ts'
 
 export interface MultiplexedOptions {
   /**
@@ -31,14 +32,6 @@ export interface Multiplexed<Model> extends AsyncDisposable {
   readonly loaded: readonly string[]
   /** Disposes of every model, and gives no more: those that are in use as soon as they no longer are. */
   dispose (): Promise<void>
-}
-
-// What asks for the id of a call has to know it from its beginning.
-followCalls()
-
-/** The model that the client of the current call wants; empty when it does not say, and outside of calls. */
-export function multiplexedModelId (): string {
-  return currentCall()?.context.multiplexedModelId ?? ''
 }
 
 /**

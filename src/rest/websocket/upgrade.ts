@@ -49,7 +49,7 @@ function canUpgrade ({ url, headers }: IncomingMessage, socket: Duplex & { _http
     decodeURI(url!)
     return true
   } catch {
-    const id = clientRequestId(headers[REQUEST_ID_KEY]) ?? madeRequestId()
+    const id = clientRequestId(key => headers[key]) ?? madeRequestId()
     socket.end(`HTTP/1.1 400 Bad Request\r\n${REQUEST_ID_KEY}: ${id}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`, () => socket.destroy())
     return false
   }

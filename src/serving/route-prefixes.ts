@@ -1,0 +1,59 @@
+/** Paths over HTTP: the longest prefix of an application wins, and what follows it is the path of the gateway's route. */
+import type { IncomingMessage } from 'node:http'
+import type { Application } from './application.ts'
+import { CALL } from './replica.ts'
+
+const APPLICATION = 'application'
+
+/** What Fastify's `rewriteUrl` is given. */
+type Request = Pick<IncomingMessage, 'url' | 'headers' | 'rawHeaders'>
+
+export class RoutePrefixes {
+  readonly #applications: () => readonly Application[]
+  /** The path of the RPC that the bare prefix stands for. */
+  readonly #callPath: string | undefined
+
+  /** @param services full names of the services and of their methods */
+  constructor (applications: () => readonly Application[], services: ReadonlyArray<{ fullName: string, methods: readonly string[] }>) {
+    this.#applications = applications
+    const withCall = services.filter(({ methods }) => methods.includes(CALL))
+    this.#callPath = withCall.length === 1 ? `/${withCall[0]!.fullName}/${CALL}` : undefined
+  }
+
+  /** Names the application in a header, and takes its prefix away. */
+  rewrite (request: Request): string {
+    const url = request.url ?? '/'
+    const end = url.indexOf('?')
+    const path = end === -1 ? url : url.slice(0, end)
+    const application = this.#find(path)
+    if (application === undefined) return url
+    const prefix = application.routePrefix!
+    const rest = prefix === '/' ? path : path.slice(prefix.length)
+    if (prefix !== '/' || request.headers[APPLICATION] === undefined) nameApplication(request, application.name)
+    const route = (rest === '' || rest === '/') && this.#callPath !== undefined ? this.#callPath : rest === '' ? '/' : rest
+    return end === -1 ? route : route + url.slice(end)
+  }
+
+  #find (path: string): Application | undefined {
+    let longest: Application | undefined
+    for (const application of this.#applications()) {
+      const prefix = application.routePrefix
+      if (prefix === null || !isWithin(path, prefix)) continue
+      if (longest === undefined || prefix.length > longest.routePrefix!.length) longest = application
+    }
+    return longest
+  }
+}
+
+/** In place of what the client may have named. */
+function nameApplication ({ headers, rawHeaders }: Request, name: string): void {
+  for (let i = rawHeaders.length - 2; i >= 0; i -= 2) if (rawHeaders[i]!.toLowerCase() === APPLICATION) rawHeaders.splice(i, 2)
+  rawHeaders.push(APPLICATION, name)
+  headers[APPLICATION] = name
+}
+
+/** By whole segments: `/route` is no prefix of `/routesuffix`. */
+function isWithin (path: string, prefix: string): boolean {
+  if (prefix === '/') return true
+  return path.startsWith(prefix) && (path.length === prefix.length || path[prefix.length] === '/')
+}
