@@ -215,7 +215,7 @@ class Waiting {
   async #wait (signal: AbortSignal): Promise<never> {
     return await new Promise((_resolve, reject) => signal.addEventListener('abort', () => {
       this.aborted.push(String((signal.reason as Error).message))
-      reject(signal.reason as Error)
+      reject(new GrpcError(status.ABORTED, 'over'))
     }))
   }
 
@@ -231,7 +231,7 @@ t.test('B11 B12 deadlines and cancellation reach the deployment, through handles
     async wait (_request: object, { signal }: RequestContext): Promise<Reply> {
       return await new Promise((_resolve, reject) => signal.addEventListener('abort', () => {
         ended.push((signal.reason as Error).message)
-        reject(signal.reason as Error)
+        reject(new GrpcError(status.ABORTED, 'over'))
       }))
     }
   }

@@ -62,7 +62,7 @@ class Turn implements LimitedCall {
     await new Promise<void>((resolve, reject) => {
       const giveUp = (): void => {
         limit.giveUp(this)
-        reject(signal.reason as Error)
+        reject(signal.reason instanceof Error ? signal.reason : new Error('The request was given up'))
       }
       this.#goOn = () => {
         signal.removeEventListener('abort', giveUp)

@@ -26,7 +26,7 @@ export class LocalReplica implements Replica {
 
   constructor (target: AnyDeployment, args: readonly unknown[]) {
     if (isClass(target)) {
-      const instance = new target(...args as never[])
+      const instance = Reflect.construct(target, args) as object
       this.#instance = instance
       this.#methods = new Map(methodNamesOf(target.prototype as object).map(name => [name, (instance as Record<string, Method>)[name]!.bind(instance)]))
     } else {

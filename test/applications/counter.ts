@@ -24,6 +24,6 @@ export class Counter {
   }
 
   async wait (_request: object, { signal }: RequestContext): Promise<string> {
-    return await new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)))
+    return await new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(new Error('aborted'))))
   }
 }
