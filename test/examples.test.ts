@@ -4,11 +4,13 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { credentials, loadPackageDefinition, status as codes, type GrpcObject, type ServiceClientConstructor } from '@grpc/grpc-js'
+import { credentials, loadPackageDefinition, Metadata, status as codes, type GrpcObject, type ServiceClientConstructor } from '@grpc/grpc-js'
 import { loadSync } from '@grpc/proto-loader'
 import t from 'tap'
 import { Greeter } from '../examples/helloworld.ts'
+import { SentimentService } from '../examples/multiplexing/main.ts'
 import { RouteGuide } from '../examples/route-guide/service.ts'
+import { createPredictClient } from '../src/serving/index.ts'
 import { endsOnSigterm, example, run } from './example-process.ts'
 import { fetchReply, grpcClient } from './serving.ts'
 
@@ -88,3 +90,37 @@ t.test('an adopted grpc-js service answers all four kinds as before, and HTTP to
   t.match(await post(url, { value: -1 }), { status: 400, json: { code: 11, detail: 'Amounts are positive' } })
   await endsOnSigterm(t, running)
 })
+
+t.test('a prediction over both protocols, as the README has it', async t => {
+  const running = await run(t, example('predict/main.ts'))
+  const client = createPredictClient(running.grpc)
+  t.equal((await client.predict({ ORANGE: Buffer.from('10'), APPLE: Buffer.from('3') })).readFloatLE(), 29)
+  await t.rejects(client.predict({ PEAR: Buffer.from('1') }), { code: codes.NOT_FOUND })
+  client.close()
+  t.equal(await curlOf('predict', running.http), '{"prediction":"AADoQQ=="}')
+  t.match(await post(`${running.http}/predict`, { input: { APPLE: '' } }), { status: 400, json: { detail: 'Amounts are decimal digits' } })
+  await endsOnSigterm(t, running)
+})
+
+t.test('a model for each language, two of them in memory', async t => {
+  const running = await run(t, example('multiplexing/main.ts'))
+  t.match(JSON.parse(await curlOf('multiplexing', running.http)), { label: 'positive' })
+  const client = grpcClient(SentimentService, running.grpc)
+  for (const [language, text, label] of [['en', 'I love this book', 'positive'], ['fr', 'Ce livre est affreux', 'negative']] as const) {
+    const metadata = new Metadata()
+    metadata.set('multiplexed_model_id', language)
+    t.match(await client.call('Classify', { text }, { metadata }), { code: codes.OK, messages: [{ label }] }, language)
+  }
+  client.raw.close()
+  t.match(await post(`${running.http}/grpc/sentimentservice/classify`, {}, { 'serve-multiplexed-model-id': '../main' }), { status: 404 })
+  t.match(await post(`${running.http}/grpc/sentimentservice/classify`), { status: 400, json: { detail: 'The model ID cannot be empty.' } })
+  t.same((await post(`${running.http}/grpc/sentimentservice/listloaded`)).json, { ids: ['en', 'fr'] })
+  await endsOnSigterm(t, running)
+})
+
+/** Runs the first curl line in the README of an example. */
+async function curlOf (name: string, url: string): Promise<string> {
+  const [, line] = /^ {4}(curl .+)$/m.exec(readFileSync(join(root, 'examples', name, 'README.md'), 'utf8'))!
+  const { stdout } = await promisify(execFile)('bash', ['-c', line!.replace('localhost:8000', url)], { timeout: 20_000 })
+  return stdout.trim()
+}
