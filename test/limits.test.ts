@@ -9,7 +9,7 @@ import { Metadata, ServerInterceptingCall, status as codes, type ClientDuplexStr
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
-import { GrpcError, GrpcGateway, implement, loadProto, type CallContext, type GatewayOptions } from '../src/index.ts'
+import { GrpcError, GrpcGateway, implement, loadProto, type CallContext, type GatewayOptions, type ServerStreamingMethod, type UnaryMethod } from '../src/index.ts'
 import { FLAG, frame, FRAME, headerBlock, opening } from './hostile/raw.ts'
 import { Kinds, KINDS, recordingLogger, serve, sleep, until, type Kind, type Note, type Outcome, type Served } from './serving.ts'
 
@@ -390,8 +390,20 @@ t.test('JSON that nests 100,000 levels deep is INVALID_ARGUMENT wherever it come
       t.equal((await once(socket, 'close'))[0], 4003, `${name}, WebSocket, ${kind}`)
     }
   }
-  const path = `${'notes.'.repeat(2000)}text=x`
-  t.match(await served.request(`/grpc/kinds/unary?${path}`), { status: 400 }, 'query')
+})
+
+t.test('queries that nest deeper than json.nestingLimit are INVALID_ARGUMENT', async t => {
+  interface Tree { text: string, n: Tree | null }
+  const { Trees } = loadProto<{ Trees: { Unary: UnaryMethod<Tree, Tree>, ServerStream: ServerStreamingMethod<Tree, Tree> } }>(new URL('fixtures/tree.proto', import.meta.url))
+  const trees = implement(Trees, { Unary: tree => tree, * ServerStream (tree) { yield tree } })
+  const { request } = await serve(t, { services: [trees], httpMethods: ['GET'] })
+  for (const method of ['unary', 'serverstream']) {
+    for (const [depth, status] of [[99, 200], [100, 400], [7000, 400]] as const) {
+      const reply = await request(`/grpc/trees/${method}?${'n.'.repeat(depth)}text=x`)
+      t.equal(reply.status, status, `${method}, ${depth} levels`)
+      if (status === 400) t.match(reply.json, { code: codes.INVALID_ARGUMENT, detail: /messages nest deeper than 100 levels/ })
+    }
+  }
 })
 
 t.test('a client that does not close its side of a connection is cut off after streamIdleMs', async t => {

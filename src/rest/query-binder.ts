@@ -1,7 +1,6 @@
 /** Query parameters as fields of the first message of a stream. */
 import type protobuf from 'protobufjs'
-import type { JsonReadOptions } from '../json/options.ts'
-import { queryOf, queryToJson } from './query.ts'
+import { queryOf, queryToJson, type QueryOptions } from './query.ts'
 
 export interface QueryBinder {
   /** Whether there is anything to bind: then the query alone is a message where the body has none. */
@@ -18,7 +17,7 @@ export interface QueryBinder {
 const NO_QUERY: QueryBinder = { hasFields: false, bind: text => text }
 
 /** Makes the function that reads the query of a URL. */
-export function queryBinder (type: protobuf.Type, options: JsonReadOptions): (url: string) => QueryBinder {
+export function queryBinder (type: protobuf.Type, options: QueryOptions): (url: string) => QueryBinder {
   return url => {
     const query = queryOf(url)
     if (query === '') return NO_QUERY

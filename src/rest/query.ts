@@ -6,9 +6,11 @@
 import protobuf from 'protobufjs'
 import { badRequest } from '../errors.ts'
 import { fieldsByName, isWellKnown } from '../json/fields.ts'
-import type { JsonReadOptions } from '../json/options.ts'
+import { DEFAULT_NESTING_LIMIT, type JsonOptions } from '../json/options.ts'
 import type { JsonValue } from '../json/value.ts'
 import { ViolationList } from '../json/violation-list.ts'
+
+export type QueryOptions = Pick<JsonOptions, 'nestingLimit' | 'unknownFields'>
 
 type JsonObject = { [key: string]: JsonValue }
 
@@ -27,7 +29,7 @@ export function queryOf (url: string): string {
  * @param query what follows the `?` of the URL
  * @throws GrpcError INVALID_ARGUMENT, with a violation for each parameter that fits no field
  */
-export function queryToJson (type: protobuf.Type, query: string, options: JsonReadOptions): JsonValue {
+export function queryToJson (type: protobuf.Type, query: string, options: QueryOptions): JsonValue {
   const message: JsonObject = Object.create(null)
   const list = new ViolationList()
   const params = new URLSearchParams(query)
@@ -43,7 +45,9 @@ export function queryToJson (type: protobuf.Type, query: string, options: JsonRe
   return message
 }
 
-function bind (message: JsonObject, type: protobuf.Type, path: readonly string[], values: readonly string[], options: JsonReadOptions): void {
+function bind (message: JsonObject, type: protobuf.Type, path: readonly string[], values: readonly string[], options: QueryOptions): void {
+  const { nestingLimit = DEFAULT_NESTING_LIMIT } = options
+  if (path.length > nestingLimit) throw new QueryError(`messages nest deeper than ${nestingLimit} levels`)
   let target = message
   let owner = type
   for (const [i, name] of path.entries()) {
