@@ -121,6 +121,25 @@ t.test('listen makes an app, and serves both', async t => {
   t.equal(gateway.port, 0)
 })
 
+t.test('listen gives its app to `configure` before it has the routes, and leaves nothing running when that fails', async t => {
+  const gateway = new GrpcGateway({ services: [greeter], port: 0 })
+  const app = await gateway.listen({
+    port: 0,
+    async configure (app) {
+      await sleep(10)
+      app.get('/own', async () => 'mine')
+      app.addHook('onRequest', async (_request, reply) => { reply.header('x-hook', 'ran') })
+    }
+  })
+  t.equal((await app.inject('/own')).body, 'mine')
+  const { statusCode, headers } = await app.inject({ method: 'POST', url: HELLO, payload: { name: 'a' } })
+  t.same([statusCode, headers['x-hook']], [200, 'ran'])
+  await app.close()
+  await t.rejects(gateway.listen({ port: 0, configure () { throw new Error('No') } }), { message: 'No' })
+  t.equal(gateway.port, 0)
+  await (await gateway.listen({ port: 0 })).close()
+})
+
 t.test('listen leaves nothing running when one of the two ports is taken', async t => {
   const blocker = createServer().listen(0, '127.0.0.1')
   await new Promise(resolve => blocker.once('listening', resolve))
