@@ -7,6 +7,7 @@ import { promisify } from 'node:util'
 import { credentials, loadPackageDefinition, Metadata, status as codes, type GrpcObject, type ServiceClientConstructor } from '@grpc/grpc-js'
 import { loadSync } from '@grpc/proto-loader'
 import t from 'tap'
+import { FruitService } from '../examples/fruit/main.ts'
 import { Greeter } from '../examples/helloworld.ts'
 import { SentimentService } from '../examples/multiplexing/main.ts'
 import { RouteGuide } from '../examples/route-guide/service.ts'
@@ -115,6 +116,20 @@ t.test('a model for each language, two of them in memory', async t => {
   t.match(await post(`${running.http}/grpc/sentimentservice/classify`, {}, { 'serve-multiplexed-model-id': '../main' }), { status: 404 })
   t.match(await post(`${running.http}/grpc/sentimentservice/classify`), { status: 400, json: { detail: 'The model ID cannot be empty.' } })
   t.same((await post(`${running.http}/grpc/sentimentservice/listloaded`)).json, { ids: ['en', 'fr'] })
+  await endsOnSigterm(t, running)
+})
+
+t.test('B18 the fruit market asks its stands what fruit costs', async t => {
+  const running = await run(t, example('fruit/main.ts'))
+  const market = grpcClient(FruitService, running.grpc)
+  const metadata = new Metadata()
+  metadata.set('application', 'fruit')
+  t.same((await market.call('FruitStand', { orange: 4, apple: 8 }, { metadata })).messages, [{ costs: 32 }])
+  t.same((await market.call('FruitStand', { banana: 5 })).messages, [{ costs: 0 }])
+  market.raw.close()
+  t.equal(await curlOf('fruit', running.http), '{"costs":32}')
+  t.equal((await post(`${running.http}/fruit/ray.serve.FruitService/FruitStand`, { banana: 5 })).text, '{}')
+  t.match(await post(`${running.http}/fruit/fruitservice/fruitstand`, { pear: 1 }), { status: 400 })
   await endsOnSigterm(t, running)
 })
 
