@@ -88,6 +88,7 @@ export const configurationErrors = {
   FGG_ERR_WORKERS: createError('FGG_ERR_WORKERS', 'The workers cannot start: %s'),
   FGG_ERR_WEBSOCKET: createError('FGG_ERR_WEBSOCKET', 'WebSockets need the package @fastify/websocket: npm install @fastify/websocket'),
   FGG_ERR_AUTH: createError('FGG_ERR_AUTH', '%s: %s'),
+  FGG_ERR_SELDON: createError('FGG_ERR_SELDON', 'Seldon: %s'),
   FGG_ERR_VARIATIONS: createError('FGG_ERR_VARIATIONS', 'Variations %s'),
   FGG_ERR_TELEMETRY: createError('FGG_ERR_TELEMETRY', '%s'),
   FGG_ERR_MULTIPLEXED: createError('FGG_ERR_MULTIPLEXED', '%s'),

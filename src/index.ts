@@ -11,7 +11,7 @@ export { httpsOptions, reloadCertificates, type HttpsOptions } from './tls/https
 export type { TlsOptions } from './tls/options.ts'
 export { corsHeaders } from './rest/cors.ts'
 export type { ErrorBodyOptions } from './rest/error-body.ts'
-export { implement, type ImplementedService, type ImplementOptions, type ServiceClass, type ServiceImplementation, type ServiceOptions, type ServiceRegistrar, type ServiceSource } from './call/registration.ts'
+export { implement, type ImplementedService, type ImplementOptions, type JsonForm, type NamedRoute, type ServiceClass, type ServiceImplementation, type ServiceOptions, type ServiceRegistrar, type ServiceSource } from './call/registration.ts'
 export type { GatewayHealth, HealthReport, ServingStatus } from './health/health.ts'
 export type { CheckResult, HealthCheck, HealthCheckOptions } from './health/checks.ts'
 export type { HealthState } from './health/state.ts'

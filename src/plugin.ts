@@ -152,7 +152,7 @@ function mount (app: FastifyInstance, gateway: HttpGateway, basePath: string, cl
 function scopesOf (mounted: readonly MountedRoute[], own: string, basePath: string): Map<string, MountedRoute[]> {
   const scopes = new Map<string, MountedRoute[]>()
   for (const route of mounted) {
-    const prefix = route.isNamed ? basePath + route.url : own === '' ? route.url.slice(0, route.url.lastIndexOf('/')) : own
+    const prefix = route.named !== undefined ? basePath + route.url : own === '' ? route.url.slice(0, route.url.lastIndexOf('/')) : own
     scopes.set(prefix, [...scopes.get(prefix) ?? [], route])
   }
   return scopes

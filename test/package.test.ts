@@ -43,8 +43,8 @@ const EXPECTED = '{"message":"HTTP"} {"status":400,"title":"INVALID_ARGUMENT","d
 
 t.test('it holds what it needs and nothing else', async t => {
   const paths = packed.files.map(({ path }) => path)
-  for (const path of ['package.json', 'README.md', 'LICENSE', 'dist/index.js', 'dist/index.d.ts', 'protos/google/rpc/status.proto', 'protos/ray/predict.proto', 'protos/ray/serve.proto']) t.ok(paths.includes(path), path)
-  t.same(paths.filter(path => !/^(dist|protos\/(google|grpc|ray))\/|^(package\.json|README\.md|LICENSE)$/.test(path)), [])
+  for (const path of ['package.json', 'README.md', 'LICENSE', 'dist/index.js', 'dist/index.d.ts', 'protos/google/rpc/status.proto', 'protos/ray/predict.proto', 'protos/ray/serve.proto', 'protos/seldon/seldon.proto']) t.ok(paths.includes(path), path)
+  t.same(paths.filter(path => !/^(dist|protos\/(google|grpc|ray|seldon))\/|^(package\.json|README\.md|LICENSE)$/.test(path)), [])
 })
 
 t.test('it works from ESM', async t => {

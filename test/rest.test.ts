@@ -3,10 +3,12 @@ import { once } from 'node:events'
 import { request as httpRequest } from 'node:http'
 import { connect as connectHttp2 } from 'node:http2'
 import { connect } from 'node:net'
+import { Writable } from 'node:stream'
+import websocket from '@fastify/websocket'
 import { Metadata } from '@grpc/grpc-js'
-import Fastify from 'fastify'
+import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { defaultIncoming, GrpcGateway, implement, loadProto, registerGrpcHttpRoutes, status, GrpcError, type GatewayOptions, type ServiceRegistrar, type UnaryMethod } from '../src/index.ts'
+import { defaultIncoming, GrpcGateway, implement, loadProto, registerGrpcHttpRoutes, status, GrpcError, type GatewayOptions, type JsonForm, type ServiceRegistrar, type UnaryMethod } from '../src/index.ts'
 import { Greeter, Kinds, recordingLogger, serve, sleep, until, type Note } from './serving.ts'
 
 const echo = implement(Kinds, { Unary: note => note })
@@ -81,6 +83,33 @@ t.test('a service may name routes of its own, which come right after the base pa
   }
   const silent = await serve(t, { services, exposeHttp: false })
   t.match(await silent.post('/hello', {}), { status: 404 })
+})
+
+t.test('a named route may have a form of JSON of its own', async t => {
+  const form: JsonForm = {
+    read (text) {
+      if (text === 'null') throw new GrpcError(status.INVALID_ARGUMENT, 'Nobody')
+      return { name: text === '' ? 'nobody' : JSON.parse(text) }
+    },
+    write: message => JSON.stringify(Object.values(message as object))
+  }
+  const loggedRequest = () => ({ hidden: true })
+  let log = ''
+  const logger = { stream: new Writable({ write (chunk, _encoding, done) { log += String(chunk); done() } }) }
+  const app = Fastify({ logger }) as unknown as FastifyInstance
+  await app.register(websocket)
+  const greeter = implement(Greeter, { SayHello: ({ name }, { requestId }) => ({ message: `${name} ${requestId}` }) }, { routes: { SayHello: { path: '/hello', form, loggedRequest } } })
+  const { post, request } = await serve(t, { services: [greeter], limits: { messageBytes: 1000 } }, { app })
+  const headers = { 'x-request-id': 'rid' }
+  t.match(await post('/hello', '"Ann"', headers), { status: 200, text: '["Ann rid"]' })
+  t.match(await request('/hello', { method: 'POST', headers }), { status: 200, text: '["nobody rid"]' })
+  t.match(await post('/hello', 'null'), { status: 400, json: { detail: 'Nobody' } })
+  t.match(await post('/hello', '"Ann"', { 'content-type': 'text/plain' }), { status: 415 })
+  t.match(await post('/hello', JSON.stringify('x'.repeat(1000))), { status: 413 })
+  t.match(await request('/hello'), { status: 405 })
+  t.match(log, '"req":{"hidden":true}')
+  t.match((await post('/grpc/greeter/sayhello', { name: 'Ann' }, headers)).text, '{"message":"Ann rid"}', 'others have ProtoJSON')
+  t.throws(() => new GrpcGateway({ services: [implement(Kinds, {}, { routes: { Bidi: { path: '/bidi', form } } })] }), { code: 'FGG_ERR_SERVICE', message: /names a form of JSON for Bidi, which streams/ })
 })
 
 t.test('a route that cannot be is refused at start', async t => {

@@ -1,5 +1,6 @@
 /** How users register services: classes with a hook, their instances, and definitions with an object. */
 import type { ServiceDefinition } from '@grpc/grpc-js'
+import type { FastifyRequest } from 'fastify'
 import { configurationErrors } from '../errors.ts'
 import { serviceNameOf } from '../schema/from-definition.ts'
 import type { CallContext } from './context.ts'
@@ -47,7 +48,30 @@ export interface ServiceOptions<D = ServiceDefinition> {
    * Paths of RPCs over HTTP besides those by convention: `{ Predict: '/predict' }`, or a list of them. They come right
    * after the base path, without the `path` of the gateway.
    */
-  routes?: { readonly [K in keyof D]?: string | readonly string[] | undefined } | undefined
+  routes?: { readonly [K in keyof D]?: string | NamedRoute | ReadonlyArray<string | NamedRoute> | undefined } | undefined
+}
+
+/** A path of an RPC over HTTP, and how it differs from others. */
+export interface NamedRoute {
+  readonly path: string
+  /** How the messages of a unary RPC look there, where they are not ProtoJSON. */
+  readonly form?: JsonForm | undefined
+  /** What Fastify logs of a request to it. Default: as its logger says. */
+  readonly loggedRequest?: ((request: FastifyRequest) => LoggedFields) | undefined
+}
+
+type LoggedFields = Record<string, unknown>
+
+/** A form of JSON that is not ProtoJSON. */
+export interface JsonForm {
+  /**
+   * @param text the body of the request; empty when it has none
+   * @returns the request message as the handler gets it
+   * @throws GrpcError INVALID_ARGUMENT
+   */
+  read (text: string): unknown
+  /** @param message as the handler has returned it */
+  write (message: unknown): string
 }
 
 /** What an `addToServer` hook registers its services with. */

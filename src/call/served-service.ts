@@ -15,14 +15,14 @@ import { grpcJsHandler, type GrpcJsMethod } from './grpc-js-handlers.ts'
 import { methodHandler, type ContextMethod } from './method-handlers.ts'
 import type { Logger } from './logger.ts'
 import type { OpenCalls } from './open-calls.ts'
-import type { Registration, ServiceOptions } from './registration.ts'
+import type { NamedRoute, Registration, ServiceOptions } from './registration.ts'
 
 /** A method ready to be called, with its codecs. */
 export interface ServedMethod extends BoundMethod {
   readonly definition: MethodDefinition<unknown, unknown>
   readonly implemented: boolean
   /** Its paths over HTTP that the service has named: `/predict`. */
-  readonly routes: readonly string[]
+  readonly routes: readonly NamedRoute[]
 }
 
 export interface ServedService {
@@ -112,14 +112,16 @@ function bindService (
 const PLAIN_PATH = /^(\/[\w.~-]+)+$/
 
 /** The paths that a service names for its RPCs, by the keys of its definition. */
-function ownRoutes (definition: ServiceDefinition, owner: string, { routes = {} }: ServiceOptions): Map<string, readonly string[]> {
-  return new Map(Object.entries(routes).map(([name, paths = []]) => {
+function ownRoutes (definition: ServiceDefinition, owner: string, { routes = {} }: ServiceOptions): Map<string, readonly NamedRoute[]> {
+  return new Map(Object.entries(routes).map(([name, given = []]) => {
     const found = Object.entries(definition).find(([key, method]) => methodNames(key, method).includes(name))
     if (found === undefined) throw new configurationErrors.FGG_ERR_SERVICE(`${owner} names a route for ${name}, which is no method of ${serviceNameOf(definition)}`)
-    for (const path of [paths].flat()) {
+    const named = [given].flat().map((route): NamedRoute => typeof route === 'string' ? { path: route } : route as NamedRoute)
+    for (const { path, form } of named) {
+      if (form !== undefined && (found[1].requestStream || found[1].responseStream)) throw new configurationErrors.FGG_ERR_SERVICE(`${owner} names a form of JSON for ${name}, which streams. Only unary methods have forms`)
       if (!PLAIN_PATH.test(path)) throw new configurationErrors.FGG_ERR_SERVICE(`${owner} names the route ${path} for ${name}. Routes are paths like /v1/predict: they begin with a slash, do not end with one, and have no parameters`)
     }
-    return [found[0], [paths].flat()]
+    return [found[0], named]
   }))
 }
 

@@ -1,12 +1,13 @@
 /** The handlers of the routes: from an HTTP request to a call of the method, one way for each kind of RPC. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { JsonForm } from '../call/registration.ts'
 import { negotiator } from './accept.ts'
 import { isDisconnected } from './disconnect.ts'
 import type { HttpMethod } from './http-method.ts'
 import { HttpStatusError } from './http-status-error.ts'
 import { checkJsonStream } from './media-type.ts'
 import type { ReplyRoute } from './reply-call.ts'
-import { oneMessage, requestReader } from './request.ts'
+import { formReader, oneMessage, requestReader } from './request.ts'
 import { STREAM_MEDIA_TYPES, streamFormats } from './stream/format.ts'
 import { requestStreamReader } from './stream/request-messages.ts'
 import { StreamReplyCall } from './stream/stream-reply.ts'
@@ -14,8 +15,11 @@ import { UnaryReplyCall } from './unary-reply.ts'
 
 type RouteHandler = (request: FastifyRequest, reply: FastifyReply) => void
 
-/** @param template the whole URL of the route */
-export function routeHandler (http: HttpMethod, template: string): RouteHandler {
+/**
+ * @param template the whole URL of the route
+ * @param form of its messages; ProtoJSON when undefined
+ */
+export function routeHandler (http: HttpMethod, template: string, form?: JsonForm): RouteHandler {
   const { method: { method, definition: { requestStream, responseStream } }, gateway, reader, writer, jsonOptions } = http
   const observe = gateway.observe?.({ protocol: 'http', method, route: template })
   if (requestStream) {
@@ -23,8 +27,9 @@ export function routeHandler (http: HttpMethod, template: string): RouteHandler 
     const route: ReplyRoute = { gateway, template, method, open, write: writer, observe }
     return responseStream ? streamHandler(http, route) : uploadHandler(http, route)
   }
-  const readMessage = requestReader(method.requestType, reader, jsonOptions)
-  const route: ReplyRoute = { gateway, template, method, open: oneMessage(readMessage), write: writer, observe }
+  const readMessage = form === undefined ? requestReader(method.requestType, reader, jsonOptions) : formReader(form)
+  const write = form === undefined ? writer : (message: unknown) => form.write(message)
+  const route: ReplyRoute = { gateway, template, method, open: oneMessage(readMessage), write, observe }
   return responseStream ? streamHandler(http, route) : unaryHandler(http, route, readMessage)
 }
 

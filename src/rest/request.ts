@@ -1,6 +1,7 @@
 /** From an HTTP request to its one request message: JSON body, or query. */
 import type { FastifyRequest } from 'fastify'
 import type protobuf from 'protobufjs'
+import type { JsonForm } from '../call/registration.ts'
 import type { JsonReader } from '../json/codec.ts'
 import type { JsonReadOptions } from '../json/options.ts'
 import type { JsonValue } from '../json/value.ts'
@@ -55,6 +56,17 @@ export function requestReader (type: protobuf.Type, reader: JsonReader, options:
     checkJson(request.headers)
     if (body instanceof Uint8Array) return reader.fromText(decodeUtf8(body))
     return typeof body === 'string' ? reader.fromText(body) : reader.fromValue(body)
+  }
+}
+
+/** The same for a form of JSON that is not ProtoJSON: of the body, never of the query. */
+export function formReader (form: JsonForm): (request: FastifyRequest) => unknown {
+  return request => {
+    const body = request.body as Buffer | Hooked | undefined
+    if (body === undefined || body === null || (body as Buffer).length === 0) return form.read('')
+    checkJson(request.headers)
+    if (body instanceof Uint8Array) return form.read(decodeUtf8(body))
+    return form.read(typeof body === 'string' ? body : JSON.stringify(body))
   }
 }
 

@@ -3,6 +3,7 @@
  * `POST {path}/{package.Service}/{Method}`. Besides, those that services name.
  */
 import type { FastifyInstance, HTTPMethods } from 'fastify'
+import type { NamedRoute } from '../call/registration.ts'
 import type { ServedMethod } from '../call/served-service.ts'
 import { configurationErrors } from '../errors.ts'
 import { largestBody } from './body.ts'
@@ -17,8 +18,8 @@ import { hasWebSockets } from './websocket/socket.ts'
 export interface RpcRoute {
   /** Without base path and prefix: `/grpc/greeterservice/sayhello`. */
   readonly url: string
-  /** Whether the service has named it, rather than convention. */
-  readonly isNamed: boolean
+  /** Where the service has named it, rather than convention. */
+  readonly named: NamedRoute | undefined
   readonly method: ServedMethod
   readonly owner: string
 }
@@ -35,9 +36,9 @@ export function rpcRoutes (gateway: HttpGateway): RpcRoute[] {
   if (gateway.httpMethods.length === 0) return []
   const path = gateway.path === '/' ? '' : gateway.path
   const routes = gateway.services.flatMap(({ service, owner, methods }) => methods.flatMap(method => [
-    { url: `${path}/${owner.toLowerCase()}/${method.method.name.toLowerCase()}`, isNamed: false, method, owner },
-    { url: `${path}/${service.fullName}/${method.method.name}`, isNamed: false, method, owner },
-    ...method.routes.map(url => ({ url, isNamed: true, method, owner }))
+    { url: `${path}/${owner.toLowerCase()}/${method.method.name.toLowerCase()}`, named: undefined, method, owner },
+    { url: `${path}/${service.fullName}/${method.method.name}`, named: undefined, method, owner },
+    ...method.routes.map(named => ({ url: named.path, named, method, owner }))
   ]))
   const byUrl = new Map<string, RpcRoute>()
   for (const route of routes) {
@@ -61,20 +62,22 @@ export function nameOf ({ method, owner }: RpcRoute): string {
  * @param url the part of the template that follows the prefix of the scope
  * @param http the method of the route, made once for all its routes
  */
-export function registerRoute (scope: FastifyInstance, { gateway, method, template }: MountedRoute, url: string, http: HttpMethod): void {
+export function registerRoute (scope: FastifyInstance, { gateway, method, template, named }: MountedRoute, url: string, http: HttpMethod): void {
   const { path: rpc, kind } = method.method
-  const handler = routeHandler(http, template)
+  const handler = routeHandler(http, template, named?.form)
   const common = {
     url,
     bodyLimit: largestBody(gateway),
     config: { grpc: { rpc, kind } },
+    ...(named?.loggedRequest === undefined ? {} : { logSerializers: { req: named.loggedRequest } }),
     // Fastify answers HEAD by running the handler of GET, which would begin a stream.
     ...(kind === 'unary' ? {} : { exposeHeadRoute: false }),
     // @fastify/compress would hold messages back until there are enough of them.
     ...(method.definition.responseStream ? { compress: false as const } : {})
   }
   const methods = gateway.httpMethods as HTTPMethods[]
-  if (!hasWebSockets(scope)) {
+  // Messages of WebSockets are ProtoJSON.
+  if (named?.form !== undefined || !hasWebSockets(scope)) {
     scope.route({ ...common, method: methods, handler })
     return
   }

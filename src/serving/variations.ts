@@ -62,6 +62,11 @@ export class Variations<T> {
     return this.at(placeOf(`${this.#options.salt ?? ''}\0${key}`))
   }
 
+  /** The same variations of something else. */
+  map<U> (change: (value: T) => U): Variations<U> {
+    return new Variations(this.list.map(({ label, weight, value }) => ({ label, weight, value: change(value) })), this.#options)
+  }
+
   /** @throws GrpcError INVALID_ARGUMENT */
   labelled (label: string): Variation<T> {
     const found = this.list.find(variation => variation.label === label)
