@@ -7,7 +7,7 @@ import { messages, type Message, type MessageName } from './messages.ts'
 import type { Pinning } from './pinning.ts'
 
 /** Of those that answer with a message. */
-export type ServerName = 'gateway' | 'route' | 'route-beside-grpc' | 'loopback' | 'grpc-js' | 'telemetry'
+export type ServerName = 'gateway' | 'route' | 'route-beside-grpc' | 'loopback' | 'grpc-js' | 'telemetry' | 'applications'
 
 /** Of those that stream. */
 export type StreamServerName = 'readings-gateway' | 'readings-by-hand' | 'readings-fastify' | 'readings-grpc-js' | 'endless'

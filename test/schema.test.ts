@@ -297,7 +297,7 @@ t.test('loadProto on descriptor sets', async t => {
         const bytes = text!.requestSerialize(message)
         assert.ok(bytes.equals(set!.requestSerialize(message)))
         assert.deepEqual(ordered(set!.requestDeserialize(bytes)), ordered(text!.requestDeserialize(bytes)))
-      }), { numRuns: 30 })
+      }), { numRuns: 15 })
     }
   })
 
@@ -365,7 +365,7 @@ t.test('definitions of @grpc/proto-loader are described from what they carry', a
         // A `json_name` is not carried.
         assert.equal(json, protojson.toJsonString(expected, expected.decode(bytes)).replaceAll('"given-name":', '"given":'))
         assert.deepEqual(described.encode(protojson.fromJsonString(described, json)).finish(), expected.encode(protojson.fromJsonString(expected, json)).finish())
-      }), { numRuns: 50 })
+      }), { numRuns: 25 })
     })
   }
 
@@ -555,7 +555,7 @@ t.test('messages equal those of @grpc/proto-loader', async t => {
         const { requestType } = loadedService(services[service]!)!.methods[0]!
         const [ours, theirs] = [echoOf(services[service]), theirsWith(options)]
         for (const message of messages) assertSame(canonical.requestSerialize(message), ours, theirs, requestType, options)
-      }), { numRuns: 50 })
+      }), { numRuns: 25 })
     })
 
     t.test(`for ${service}, when proto-loader reads what is serialized here`, async () => {

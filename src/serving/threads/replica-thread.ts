@@ -1,6 +1,6 @@
 /** Runs in a thread: the instance of a deployment, and the requests that come to it. */
+import { workerData } from 'node:worker_threads'
 import { Metadata } from '@grpc/grpc-js'
-import { workerData } from 'piscina'
 import type { Logger } from '../../call/logger.ts'
 import { LocalReplica } from '../replica.ts'
 import { runInContext, streamInContext, type RequestContext } from '../request-context.ts'

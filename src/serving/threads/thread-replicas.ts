@@ -1,6 +1,5 @@
 /** Replicas in threads of their own, kept by piscina: it queues, and follows a thread that dies with another. */
 import { MessageChannel } from 'node:worker_threads'
-import type { Piscina } from 'piscina'
 import type { Logger } from '../../call/logger.ts'
 import { GrpcError } from '../../errors.ts'
 import { status } from '../../status.ts'
@@ -26,12 +25,30 @@ const THREAD = new URL(`./replica-thread.${import.meta.url.endsWith('.ts') ? 'ts
 
 type Port = MessageChannel['port1']
 
+/** The part of piscina's pool that is used here; its own types do not compile with exactOptionalPropertyTypes. */
+interface Pool {
+  run (task: Task, options: { transferList?: readonly Port[] }): Promise<unknown>
+  on (event: 'error', listener: (error: unknown) => void): void
+  destroy (): Promise<void>
+}
+
+type PoolClass = new (options: {
+  filename: string
+  minThreads: number
+  maxThreads: number
+  concurrentTasksPerWorker: number
+  workerData: ReplicaSource
+}) => Pool
+
+/** Not a literal, for which types would be looked for. */
+const PISCINA: string = 'piscina'
+
 export class ThreadReplicas implements Replica {
   readonly count: number
-  readonly #pool: Piscina
+  readonly #pool: Pool
   readonly #name: string
 
-  private constructor (pool: Piscina, { name, count, log }: ThreadReplicasOptions) {
+  private constructor (pool: Pool, { name, count, log }: ThreadReplicasOptions) {
     this.count = count
     this.#pool = pool
     this.#name = name
@@ -42,8 +59,8 @@ export class ThreadReplicas implements Replica {
   static async start (options: ThreadReplicasOptions): Promise<ThreadReplicas> {
     const { name, count, atOnce, module, exportName, args } = options
     const workerData: ReplicaSource = { module: String(module), exportName, args: cloned(name, args) }
-    const Pool = await poolClass(name)
-    const pool = new Pool({ filename: THREAD, minThreads: count, maxThreads: count, concurrentTasksPerWorker: atOnce, workerData })
+    const PoolClass = await poolClass(name)
+    const pool = new PoolClass({ filename: THREAD, minThreads: count, maxThreads: count, concurrentTasksPerWorker: atOnce, workerData })
     const replicas = new ThreadReplicas(pool, options)
     try {
       await Promise.all(Array.from({ length: count * atOnce }, async () => valueOf(await replicas.#work({}))))
@@ -152,9 +169,9 @@ function cloned (name: string, args: readonly unknown[]): readonly unknown[] {
   }
 }
 
-async function poolClass (name: string): Promise<typeof Piscina> {
+async function poolClass (name: string): Promise<PoolClass> {
   try {
-    return (await import('piscina')).Piscina
+    return (await import(PISCINA) as { Piscina: PoolClass }).Piscina
   } catch (cause) {
     throw new TypeError(`The replicas of ${name} need the package piscina: npm install piscina`, { cause })
   }
