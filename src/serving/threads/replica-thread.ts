@@ -1,4 +1,6 @@
 /** Runs in a thread: the instance of a deployment, and the requests that come to it. */
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
 import { workerData } from 'node:worker_threads'
 import { Metadata } from '@grpc/grpc-js'
 import type { Logger } from '../../call/logger.ts'
@@ -15,9 +17,19 @@ let making: Promise<LocalReplica> | undefined
 /** With the first task, so that what goes wrong is told to somebody. */
 async function make (): Promise<LocalReplica> {
   const { module, exportName, args } = workerData as ReplicaSource
-  const target = (await import(module) as Record<string, AnyDeployment | undefined>)[exportName]
+  const target = (await load(module) as Record<string, AnyDeployment | undefined>)[exportName]
   if (typeof target !== 'function') throw new TypeError(`${module} exports no ${exportName}. Replicas in threads need the deployment's class as an export of its module`)
   return new LocalReplica(target, args)
+}
+
+/** Loaders of TypeScript such as tsx work in threads for `require` only, before Node.js 22. */
+async function load (module: string): Promise<unknown> {
+  try {
+    return await import(module)
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== 'ERR_UNKNOWN_FILE_EXTENSION') throw error
+    return createRequire(import.meta.url)(fileURLToPath(module))
+  }
 }
 
 export default async function work ({ method, request, context, port }: Task): Promise<Outcome> {
