@@ -9,6 +9,7 @@ import { loadSync } from '@grpc/proto-loader'
 import t from 'tap'
 import { FruitService } from '../examples/fruit/main.ts'
 import { Greeter } from '../examples/helloworld.ts'
+import { ImageClassificationService } from '../examples/image-classifier/main.ts'
 import { SentimentService } from '../examples/multiplexing/main.ts'
 import { RouteGuide } from '../examples/route-guide/service.ts'
 import { createPredictClient } from '../src/serving/index.ts'
@@ -130,6 +131,29 @@ t.test('B18 the fruit market asks its stands what fruit costs', async t => {
   t.equal(await curlOf('fruit', running.http), '{"costs":32}')
   t.equal((await post(`${running.http}/fruit/ray.serve.FruitService/FruitStand`, { banana: 5 })).text, '{}')
   t.match(await post(`${running.http}/fruit/fruitservice/fruitstand`, { pear: 1 }), { status: 400 })
+  await endsOnSigterm(t, running)
+})
+
+t.test('B26 images are classified by a chain of deployments, the most probable class first', async t => {
+  const running = await run(t, example('image-classifier/main.ts'))
+  t.ok(Number(/recognizes (\S+) %/.exec(running.output)![1]) >= 95, 'of pictures that it has not seen')
+  const url = `${running.http}/images/imageclassificationservice/predict`
+  const client = grpcClient(ImageClassificationService, running.grpc)
+  for (const shape of ['circle', 'cross', 'square', 'triangle']) {
+    const { json: { classes, probabilities } } = await post(url, { url: `file:${shape}.png` })
+    t.equal(classes[0], shape)
+    t.same(classes.toSorted(), ['circle', 'cross', 'square', 'triangle'])
+    t.same(probabilities, probabilities.toSorted((a: number, b: number) => b - a))
+    t.ok(probabilities.reduce((sum: number, probability: number) => sum + probability) <= 1)
+    const data = readFileSync(join(root, 'examples/image-classifier/images', `${shape}.png`))
+    const { messages: [message] } = await client.call('Predict', { url: `data:image/png;base64,${data.toString('base64')}` })
+    t.same(message, { classes, probabilities: probabilities.map(Math.fround) }, 'the same by both protocols and from both kinds of URLs')
+  }
+  client.raw.close()
+  t.match(JSON.parse(await curlOf('image-classifier', running.http)), { classes: ['triangle'] })
+  t.match(await post(url, { url: 'file:../main.ts' }), { status: 404, json: { detail: 'There is no image file:../main.ts' } })
+  t.match(await post(url, { url: 'data:image/png;base64,AAAA' }), { status: 400, json: { detail: 'Images must be PNG' } })
+  t.match(await post(url, { url: 'http://127.0.0.1/' }), { status: 400 })
   await endsOnSigterm(t, running)
 })
 
