@@ -43,6 +43,7 @@ const PING = 'Ping /ray.serve.RayServeAPIService/ListApplications for available 
 export class Applications {
   /** In the order in which they were deployed. */
   readonly #entries = new Map<string, Entry>()
+  #serving: readonly Application[] = []
   readonly #closing = new Set<Promise<void>>()
   /** Whether one was ever deployed. */
   hasRoutes = false
@@ -61,8 +62,12 @@ export class Applications {
   }
 
   /** Those that serve. */
-  get serving (): Application[] {
-    return [...this.#entries.values()].flatMap(({ application }) => application ?? [])
+  get serving (): readonly Application[] {
+    return this.#serving
+  }
+
+  #changed (): void {
+    this.#serving = [...this.#entries.values()].flatMap(({ application }) => application ?? [])
   }
 
   /**
@@ -91,6 +96,7 @@ export class Applications {
       entry.message = ''
       entry.state = 'RUNNING'
       this.hasRoutes = true
+      this.#changed()
       if (old !== undefined) this.#close(old)
       // Deleted meanwhile.
       if (this.#entries.get(name) !== entry) await this.#close(application)
@@ -108,6 +114,7 @@ export class Applications {
     if (entry === undefined) return false
     this.#entries.delete(name)
     entry.state = 'DELETING'
+    this.#changed()
     if (entry.application !== undefined) await this.#close(entry.application)
     return true
   }

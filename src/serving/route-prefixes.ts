@@ -29,7 +29,8 @@ export class RoutePrefixes {
     if (application === undefined) return url
     const prefix = application.routePrefix!
     const rest = prefix === '/' ? path : path.slice(prefix.length)
-    if (prefix !== '/' || request.headers[APPLICATION] === undefined) nameApplication(request, application.name)
+    const isNamed = prefix === '/' && (request.headers[APPLICATION] !== undefined || this.#applications().length === 1)
+    if (!isNamed) nameApplication(request, application.name)
     const route = (rest === '' || rest === '/') && this.#callPath !== undefined ? this.#callPath : rest === '' ? '/' : rest
     return end === -1 ? route : route + url.slice(end)
   }
