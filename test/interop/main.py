@@ -9,7 +9,7 @@ import unittest
 
 import servers
 
-MODULES = ['client', 'grpcurl', 'reflection', 'health', 'curl', 'load']
+MODULES = ['client', 'grpcurl', 'reflection', 'health', 'curl', 'load', 'serving']
 # A call that hangs fails by its own deadline; should a test hang all the same, this ends.
 LONGEST_RUN_SECONDS = 300
 
