@@ -6,13 +6,15 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { credentials, loadPackageDefinition, Metadata, status as codes, type GrpcObject, type ServiceClientConstructor } from '@grpc/grpc-js'
 import { loadSync } from '@grpc/proto-loader'
+import protobuf from 'protobufjs'
 import t from 'tap'
 import { FruitService } from '../examples/fruit/main.ts'
 import { Greeter } from '../examples/helloworld.ts'
 import { ImageClassificationService } from '../examples/image-classifier/main.ts'
+import { trainedModels } from '../examples/iris/main.ts'
 import { SentimentService } from '../examples/multiplexing/main.ts'
 import { RouteGuide } from '../examples/route-guide/service.ts'
-import { createPredictClient } from '../src/serving/index.ts'
+import { createPredictClient, seldonDefinitions } from '../src/serving/index.ts'
 import { endsOnSigterm, example, run } from './example-process.ts'
 import { fetchReply, grpcClient } from './serving.ts'
 
@@ -154,6 +156,40 @@ t.test('B26 images are classified by a chain of deployments, the most probable c
   t.match(await post(url, { url: 'file:../main.ts' }), { status: 404, json: { detail: 'There is no image file:../main.ts' } })
   t.match(await post(url, { url: 'data:image/png;base64,AAAA' }), { status: 400, json: { detail: 'Images must be PNG' } })
   t.match(await post(url, { url: 'http://127.0.0.1/' }), { status: 400 })
+  await endsOnSigterm(t, running)
+})
+
+t.test('two models of iris flowers, the same numbers over both protocols', async t => {
+  const running = await run(t, example('iris/main.ts'))
+  const printed = [...running.output.matchAll(/^(\w+): (0\.\d+) of the flowers/gm)]
+  t.same(printed.map(([, name]) => name), ['logistic', 'neighbours'])
+  for (const [, name, accuracy] of printed) t.ok(Number(accuracy) >= 0.93, `${name} ${accuracy}`)
+  t.same(printed.map(([, , accuracy]) => accuracy), trainedModels().map(({ accuracy }) => accuracy.toFixed(3)), 'whenever it starts')
+
+  const [script] = /^ {4}TOKEN=.+\n {4}curl.+$/m.exec(readFileSync(join(root, 'examples/iris/README.md'), 'utf8'))!
+  const { stdout } = await promisify(execFile)('bash', ['-c', `${script.replaceAll('localhost:8000', running.http)}; echo; echo $TOKEN`], { timeout: 20_000 })
+  const [reply, token] = stdout.trim().split('\n') as [string, string]
+  const { meta, predictions } = JSON.parse(reply)
+  t.match(meta.puid, /^[0-9a-f]{40}$/)
+  t.same(predictions.map(({ predictedClass }: { predictedClass: string }) => predictedClass), ['setosa', 'versicolor', 'virginica'])
+  t.ok(predictions[2].prediction > 0.5, 'it is a virginica')
+
+  const { Seldon } = seldonDefinitions()
+  const Iris = protobuf.loadSync(join(root, 'protos/seldon/iris.proto')).lookupType('io.seldon.microservice.iris.IrisPredictRequest')
+  const client = grpcClient(Seldon, running.grpc)
+  for (const variation of ['logistic', 'neighbours']) {
+    const metadata = new Metadata()
+    metadata.set('oauth_token', token)
+    metadata.set('x-variation', variation)
+    const data = { type_url: 'type.googleapis.com/io.seldon.microservice.iris.IrisPredictRequest', value: Iris.encode({ f1: 6.4, f2: 2.7, f3: 5.3, f4: 1.9 }).finish() }
+    const { messages: [overGrpc] } = await client.call('Classify', { data }, { metadata })
+    const { json: overHttp } = await post(`${running.http}/predict?oauth_token=${token}`, { data: { f1: 6.4, f2: 2.7, f3: 5.3, f4: 1.9 } }, { 'x-variation': variation })
+    t.match(overGrpc, { meta: { modelName: `iris_${variation}`, variation } })
+    t.same((overGrpc as typeof overHttp).predictions, overHttp.predictions)
+    t.equal(overHttp.meta.modelName, `iris_${variation}`)
+  }
+  t.match(await client.call('Classify', {}), { code: codes.PERMISSION_DENIED })
+  client.raw.close()
   await endsOnSigterm(t, running)
 })
 
