@@ -5,6 +5,7 @@ import { loadProto, status, GrpcError, type BidiStreamingMethod, type CallContex
 import { deployment, requestContext, Serve, type BoundDeployment, type DeploymentHandle, type RequestContext, type ServeOptions } from '../src/serving/index.ts'
 import { callOverHttp, fetchReply, grpcClient, recordingLogger, until, type CallOptions, type HttpReply, type Outcome } from './serving.ts'
 import { Counter } from './applications/counter.ts'
+import { Models } from './applications/models.ts'
 
 interface Message { name: string, origin: string, num: string }
 interface Reply { greeting?: string, num?: string | number }
@@ -464,6 +465,23 @@ t.test('what cannot be deployed is refused', async t => {
   t.throws(() => deployment(7 as never), { message: 'A deployment must be a class or a function' })
   t.throws(() => deployment(UserDefined, { maxOngoingRequests: 0 }), { message: /`maxOngoingRequests`/ })
   t.throws(() => deployment(UserDefined, { replicas: 2 }), { message: /needs `module`/ })
+})
+
+t.test('in threads too, no model is taken away from a request that uses it', async t => {
+  let models!: DeploymentHandle<Models>
+  class Ingress {
+    constructor (handle: DeploymentHandle<Models>) { models = handle }
+    __call__ (): Reply { return {} }
+  }
+  const module = new URL('applications/models.ts', import.meta.url)
+  await running(t, { app1: deployment(Ingress).bind(deployment(Models, { replicas: 1, maxOngoingRequests: 3, module }).bind()) })
+  const of = (multiplexedModelId: string): DeploymentHandle<Models> => models.options({ multiplexedModelId })
+  const holding = of('held').hold({})
+  t.same(await of('a').touch({}), ['held', 'a'])
+  t.same(await of('b').touch({}), ['held', 'b'])
+  await models.leave({})
+  t.equal(await holding, 'a,b gone', 'held is still there')
+  t.same(await of('c').touch({}), ['c'], 'until the request is over')
 })
 
 t.test('replicas in threads have the same handles: they compute at once, stream, hear of cancellation, and come back when they die', async t => {

@@ -8,6 +8,9 @@ import type { Principal } from './principal.ts'
 import type { CallObserver } from './observer.ts'
 import { traceContextOf, type TraceContext } from './trace-context.ts'
 
+/** Many proxies drop headers whose names have an underscore. */
+const MODEL_ID = /^(serve[-_])?multiplexed[-_]model[-_]id$/
+
 /** grpc-js's `AuthContext`, which it does not export. */
 export type AuthContext = ReturnType<ServerInterceptingCallInterface['getAuthContext']>
 
@@ -158,9 +161,12 @@ export class CallContext {
     return first(this.metadata, 'application')
   }
 
-  /** The `multiplexed_model_id` metadata, or the `serve_multiplexed_model_id` header; empty when not given. */
+  /**
+   * The `multiplexed_model_id` metadata, or the `serve_multiplexed_model_id` header, either also with `-` for `_`; empty
+   * when not given.
+   */
   get multiplexedModelId (): string {
-    return first(this.metadata, 'multiplexed_model_id') || first(this.metadata, 'serve_multiplexed_model_id') || first(this.metadata, 'serve-multiplexed-model-id')
+    return first(this.metadata, 'multiplexed_model_id') || first(this.metadata, Object.keys(this.metadata.getMap()).find(key => MODEL_ID.test(key)) ?? 'multiplexed_model_id')
   }
 
   /** Sends initial metadata now. Once: later calls have no effect. */

@@ -6,10 +6,11 @@ import type { Invocation, RequestSink } from './invocation.ts'
 
 /** A call while its handler runs. */
 export class CurrentCall {
-  readonly context: CallContext
+  /** Undefined where the call came to another thread, and this one works for it. */
+  readonly context: CallContext | undefined
   #whenFinished: Array<() => void> | undefined = []
 
-  constructor (context: CallContext) {
+  constructor (context?: CallContext) {
     this.context = context
   }
 

@@ -3,6 +3,7 @@ import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { workerData } from 'node:worker_threads'
 import { Metadata } from '@grpc/grpc-js'
+import { CurrentCall, runInCall } from '../../call/current-call.ts'
 import type { Logger } from '../../call/logger.ts'
 import { LocalReplica } from '../replica.ts'
 import { runInContext, streamInContext, type RequestContext } from '../request-context.ts'
@@ -32,7 +33,16 @@ async function load (module: string): Promise<unknown> {
   }
 }
 
-export default async function work ({ method, request, context, port }: Task): Promise<Outcome> {
+export default async function work (task: Task): Promise<Outcome> {
+  const call = new CurrentCall()
+  try {
+    return await runInCall(call, () => answer(task))
+  } finally {
+    call.finish()
+  }
+}
+
+async function answer ({ method, request, context, port }: Task): Promise<Outcome> {
   try {
     const replica = await (making ??= make())
     if (method === undefined || context === undefined || port === undefined) return { value: undefined }
