@@ -10,7 +10,12 @@ export class Models {
   async hold (): Promise<string> {
     await this.#models()
     await new Promise<void>(resolve => { this.#leave = resolve })
-    return `${this.#disposed} gone`
+    return `${this.#disposed.splice(0)} gone`
+  }
+
+  async * holdInStream (): AsyncGenerator<string> {
+    yield 'first'
+    yield await this.hold()
   }
 
   async touch (): Promise<readonly string[]> {

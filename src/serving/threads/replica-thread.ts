@@ -1,4 +1,5 @@
 /** Runs in a thread: the instance of a deployment, and the requests that come to it. */
+import { AsyncResource } from 'node:async_hooks'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { workerData } from 'node:worker_threads'
@@ -62,7 +63,8 @@ async function answer ({ method, request, context, port }: Task): Promise<Outcom
 async function pour (stream: AsyncGenerator<unknown>, port: Port): Promise<void> {
   const send = (message: FromReplica): void => port.postMessage(message)
   await new Promise<void>(resolve => {
-    port.on('message', async (message: ToReplica) => {
+    // Messages come from outside; the generator runs within the call.
+    port.on('message', AsyncResource.bind(async (message: ToReplica) => {
       if (message !== 'next' && message !== 'return') return
       try {
         const { done = false, value } = message === 'next' ? await stream.next() : await stream.return(undefined)
@@ -72,7 +74,7 @@ async function pour (stream: AsyncGenerator<unknown>, port: Port): Promise<void>
         send({ item: { error: sentError(error) } })
         resolve()
       }
-    })
+    }))
     port.once('close', () => {
       stream.return(undefined).catch(() => {})
       resolve()
