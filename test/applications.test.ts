@@ -1,10 +1,10 @@
 /** Applications: routed by metadata and by path, composed, limited, replaced while they serve; Ray's own cases by their ids. */
-import { Metadata, status as codes } from '@grpc/grpc-js'
+import { fork } from 'node:child_process'
+import { Metadata, status as codes, type ClientWritableStream } from '@grpc/grpc-js'
 import t, { type Test } from 'tap'
 import { loadProto, status, GrpcError, type BidiStreamingMethod, type CallContext, type ClientStreamingMethod, type ServerStreamingMethod, type UnaryMethod } from '../src/index.ts'
 import { deployment, requestContext, Serve, type BoundDeployment, type DeploymentHandle, type RequestContext, type ServeOptions } from '../src/serving/index.ts'
-import { callOverHttp, fetchReply, grpcClient, recordingLogger, until, type CallOptions, type HttpReply, type Outcome } from './serving.ts'
-import { Counter } from './applications/counter.ts'
+import { callOverHttp, fetchReply, grpcClient, recordingLogger, sleep, until, type CallOptions, type HttpReply, type Outcome } from './serving.ts'
 import { Models } from './applications/models.ts'
 
 interface Message { name: string, origin: string, num: string }
@@ -51,14 +51,22 @@ class UserDefined {
   }
 
   async * BidiStreaming (messages: AsyncIterable<Message>): AsyncGenerator<Reply> {
-    for await (const { name, num } of messages) yield { greeting: `Hello ${name}`, num: String(Number(num) * 2) }
+    for await (const { name, origin, num } of messages) {
+      if (origin === 'slow') await sleep(50)
+      yield { greeting: `Hello ${name}`, num: String(Number(num) * 2) }
+    }
   }
 }
+
+type Call = (method: string, requests: object | object[], metadata?: Record<string, string>, options?: CallOptions) => Promise<Outcome>
 
 interface Running {
   serve: Serve
   url: string
-  call (method: string, requests: object | object[], metadata?: Record<string, string>, options?: CallOptions): Promise<Outcome>
+  /** Over gRPC. */
+  call: Call
+  /** Over each protocol, by its name. Over HTTP, headers name the application, as metadata do. */
+  calls: ReadonlyArray<readonly [protocol: string, call: Call]>
   ask (definition: object, method: string, request?: object, metadata?: Record<string, string>): Promise<Outcome>
   post (path: string, body?: object, headers?: Record<string, string>): Promise<HttpReply>
 }
@@ -73,14 +81,18 @@ async function running (t: Test, applications: Record<string, BoundDeployment> =
     const client = grpcClient(definition, serve.gateway.address)
     return await client.call(method, request, { metadata: Metadata.fromHttp2Headers(metadata) }).finally(() => client.raw.close())
   }
+  const call: Call = async (method, requests, metadata = {}, options = {}) => {
+    const client = grpcClient(UserDefinedService, serve.gateway.address)
+    return await client.call(method, requests, { ...options, metadata: Metadata.fromHttp2Headers(metadata) }).finally(() => client.raw.close())
+  }
+  const callByHttp: Call = async (method, requests, metadata = {}, { signal } = {}) =>
+    await callOverHttp(`${url}/userdefinedservice/${method.toLowerCase()}`, UserDefinedService[method as 'Streaming'], requests, { headers: metadata, ...signal === undefined ? {} : { signal } })
   return {
     serve,
     url,
     ask,
-    async call (method, requests, metadata = {}, options = {}) {
-      const client = grpcClient(UserDefinedService, serve.gateway.address)
-      return await client.call(method, requests, { ...options, metadata: Metadata.fromHttp2Headers(metadata) }).finally(() => client.raw.close())
-    },
+    call,
+    calls: [['gRPC', call], ['HTTP', callByHttp]],
     post: async (path, body = {}, headers = {}) => await fetchReply(url + path, { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) })
   }
 }
@@ -133,14 +145,16 @@ t.test('B4 Healthz and ListApplications', async t => {
 const PING = 'Ping /ray.serve.RayServeAPIService/ListApplications for available applications.'
 
 t.test('B5 B6 calls that name no application, or one that there is not, are NOT_FOUND', async t => {
-  const { call, post, serve } = await running(t, { app1 })
-  t.equal((await call('__call__', foo)).code, codes.OK, 'one application needs no name')
+  const { calls, post, serve } = await running(t, { app1 })
+  for (const [protocol, call] of calls) t.equal((await call('__call__', foo)).code, codes.OK, `one application needs no name over ${protocol}`)
   await serve.run(app1, { name: 'app2', routePrefix: '/app2' })
   for (const [method, request] of [['__call__', foo], ['Streaming', foo], ['ClientStreaming', [foo]], ['BidiStreaming', [foo]]] as const) {
     for (const [metadata, details] of [[{}, `Application metadata not set. ${PING}`], [{ application: 'zzz' }, `Application 'zzz' not found. ${PING}`]] as const) {
-      const outcome = await call(method, request as object, metadata)
-      t.same([outcome.code, outcome.details], [codes.NOT_FOUND, details], method)
-      t.match(outcome.trailers.get('request_id')[0], UUID)
+      for (const [protocol, call] of calls) {
+        const outcome = await call(method, request as object, metadata)
+        t.same([outcome.code, outcome.details], [codes.NOT_FOUND, details], `${method} over ${protocol}`)
+        t.match(outcome.trailers.get('request_id')[0], UUID)
+      }
     }
   }
   t.match(await post('/userdefinedservice/__call__', foo), { status: 404, json: { title: 'NOT_FOUND', detail: `Application metadata not set. ${PING}` } })
@@ -174,13 +188,14 @@ t.test('B7 B8 codes, details and trailers that a deployment sets', async t => {
       context.setDetails('lost')
     }
   }
-  const { call, url } = await running(t, { app1: deployment(Codes).bind() })
-  const first = await call('__call__', foo)
-  t.same([first.code, first.details, first.trailers.get('num'), first.messages], [codes.INVALID_ARGUMENT, 'foo not found, adding to nums.', ['0'], []])
-  t.match(first.trailers.get('request_id')[0], UUID)
-  const second = await call('__call__', foo)
-  t.same([second.code, second.trailers.get('num'), second.messages.length], [codes.OK, ['0'], 1])
-  for (const outcome of [await call('Streaming', foo), await callOverHttp(`${url}/app1/userdefinedservice/streaming`, { requestStream: false, responseStream: true }, foo)]) {
+  const { calls } = await running(t, { app1: deployment(Codes).bind() })
+  for (const [protocol, call] of calls) {
+    const first = await call('__call__', { ...foo, name: protocol })
+    t.same([first.code, first.details, first.trailers.get('num'), first.messages], [codes.INVALID_ARGUMENT, `${protocol} not found, adding to nums.`, ['0'], []])
+    t.match(first.trailers.get('request_id')[0], UUID)
+    const second = await call('__call__', { ...foo, name: protocol })
+    t.same([second.code, second.trailers.get('num'), second.messages.length], [codes.OK, ['0'], 1])
+    const outcome = await call('Streaming', foo)
     t.match([outcome.code, outcome.details, outcome.messages], [codes.DATA_LOSS, 'lost', [{ greeting: 'first' }]])
     t.same(outcome.trailers.get('foo'), ['bar'])
   }
@@ -201,13 +216,15 @@ t.test('B9 B10 what a deployment throws is INTERNAL, or its own code, with the r
   const application = deployment(Throwing).bind()
   const internal = await running(t, { app1: application }, { errors: { expose: 'message' } })
   for (const [method, request] of [['__call__', foo], ['Multiplexing', {}], ['Streaming', foo], ['ClientStreaming', [foo]], ['BidiStreaming', [foo]]] as const) {
-    const { code, details, trailers } = await internal.call(method, request as object)
-    t.equal(code, codes.INTERNAL, method)
-    t.match(details, 'test error')
-    t.match(trailers.get('request_id')[0], UUID)
+    for (const [protocol, call] of internal.calls) {
+      const { code, details, trailers } = await call(method, request as object)
+      t.equal(code, codes.INTERNAL, `${method} over ${protocol}`)
+      t.match(details, 'test error')
+      t.match(trailers.get('request_id')[0], UUID)
+    }
   }
   const kept = await running(t, { app1: application }, { errors: { expose: 'message', keepCode: true } })
-  t.match(await kept.call('__call__', foo), { code: codes.DATA_LOSS, details: 'test error' })
+  for (const [protocol, call] of kept.calls) t.match(await call('__call__', foo), { code: codes.DATA_LOSS, details: 'test error' }, protocol)
   t.match((await (await running(t, { app1: application })).call('Multiplexing', {})).details, 'Internal error', 'by default, clients are told nothing')
 })
 
@@ -228,8 +245,10 @@ class Waiting {
 
 t.test('B11 B12 deadlines and cancellation reach the deployment, through handles too', async t => {
   const ended: string[] = []
+  let begun = 0
   class Inner {
     async wait (_request: object, { signal }: RequestContext): Promise<Reply> {
+      begun++
       return await new Promise((_resolve, reject) => signal.addEventListener('abort', () => {
         ended.push((signal.reason as Error).message)
         reject(new GrpcError(status.ABORTED, 'over'))
@@ -243,19 +262,24 @@ t.test('B11 B12 deadlines and cancellation reach the deployment, through handles
   }
   const timed = await running(t, { app1: deployment(Waiting).bind(), app2: deployment(Outer).bind(deployment(Inner).bind()) }, { timeout: { default: 100, max: 100 } })
   for (const [method, request] of [['__call__', foo], ['Streaming', foo], ['ClientStreaming', [foo]], ['BidiStreaming', [foo]]] as const) {
-    const { code, details } = await timed.call(method, request as object, { application: 'app1' })
-    t.equal(code, codes.DEADLINE_EXCEEDED, method)
-    t.match(details, 'timed out after 0.1s.')
+    for (const [protocol, call] of timed.calls) {
+      const { code, details } = await call(method, request as object, { application: 'app1' })
+      t.equal(code, codes.DEADLINE_EXCEEDED, `${method} over ${protocol}`)
+      t.match(details, 'timed out after 0.1s.')
+    }
   }
   t.equal((await timed.call('__call__', foo, { application: 'app2' })).code, codes.DEADLINE_EXCEEDED)
   await until(() => ended.length === 1, 'the inner deployment to hear of the deadline')
 
-  const { call } = await running(t, { app2: deployment(Outer).bind(deployment(Inner).bind()) })
-  const abort = new AbortController()
-  const outcome = call('__call__', foo, {}, { signal: abort.signal })
-  setTimeout(() => abort.abort(), 50)
-  t.equal((await outcome).code, codes.CANCELLED)
-  await until(() => ended.length === 2, 'the inner deployment to hear of the cancellation')
+  const { calls } = await running(t, { app2: deployment(Outer).bind(deployment(Inner).bind()) })
+  for (const [i, [protocol, call]] of calls.entries()) {
+    const abort = new AbortController()
+    const outcome = call('__call__', foo, {}, { signal: abort.signal })
+    await until(() => begun === i + 2, 'the call')
+    abort.abort()
+    t.equal((await outcome).code, codes.CANCELLED, protocol)
+    await until(() => ended.length === i + 2, 'the inner deployment to hear of the cancellation')
+  }
 })
 
 t.test('B13 a name of 6,000,000 characters arrives', async t => {
@@ -269,13 +293,52 @@ t.test('B13 a name of 6,000,000 characters arrives', async t => {
 })
 
 t.test('B14 B15 B16 request streams', async t => {
-  const { call } = await running(t, { app1 })
-  const numbered = (nums: number[]): object[] => nums.map((num, i) => ({ name: `user_${i}`, origin: '', num: String(num) }))
-  t.same((await call('ClientStreaming', numbered([1, 2, 3, 4, 5]))).messages, [{ greeting: 'Received 5 messages', num: '30' }])
-  t.same((await call('ClientStreaming', [])).messages, [{ greeting: 'Received 0 messages', num: '0' }])
-  t.same((await call('BidiStreaming', numbered([0, 10, 20]))).messages, [0, 20, 40].map((num, i) => ({ greeting: `Hello user_${i}`, num: String(num) })))
-  t.same((await call('BidiStreaming', [])).messages, [])
-  t.equal((await call('BidiStreaming', numbered(Array.from({ length: 20 }, (_, i) => i)))).messages.length, 20)
+  const { calls } = await running(t, { app1 })
+  const numbered = (nums: number[], origin = ''): object[] => nums.map((num, i) => ({ name: `user_${i}`, origin, num: String(num) }))
+  for (const [protocol, call] of calls) {
+    const replies = async (method: string, requests: object[]): Promise<unknown[]> =>
+      (await call(method, requests)).messages.map(message => [(message as Reply).greeting, Number((message as Reply).num ?? 0)])
+    t.same(await replies('ClientStreaming', numbered([1, 2, 3, 4, 5])), [['Received 5 messages', 30]], protocol)
+    t.same(await replies('ClientStreaming', []), [['Received 0 messages', 0]])
+    t.same(await replies('BidiStreaming', numbered([0, 10, 20])), [0, 20, 40].map((num, i) => [`Hello user_${i}`, num]))
+    t.same(await replies('BidiStreaming', []), [])
+    const twenty = Array.from({ length: 20 }, (_, i) => i)
+    t.same(await replies('BidiStreaming', numbered(twenty, 'slow')), twenty.map(i => [`Hello user_${i}`, 2 * i]), 'in order, and none is lost')
+  }
+})
+
+t.test('B17 a client that breaks off in the middle of its stream leaves nothing behind', async t => {
+  const ended: string[] = []
+  class Reading {
+    async ClientStreaming (messages: AsyncIterable<Message>): Promise<Reply> {
+      const names: string[] = []
+      try {
+        for await (const { name } of messages) names.push(name)
+        return {}
+      } finally {
+        ended.push(names.join())
+      }
+    }
+  }
+  const { serve, url } = await running(t, { app1: deployment(Reading).bind() })
+  const { raw } = grpcClient(UserDefinedService, serve.gateway.address)
+  t.teardown(() => raw.close())
+  const call = (raw as unknown as { ClientStreaming (callback: (error: { code: number } | null) => void): ClientWritableStream<object> }).ClientStreaming(error => ended.push(`client: ${error?.code}`))
+  call.write({ name: 'a' })
+  await until(() => serve.status().app1!.deployments.Reading!.ongoing === 1, 'the first message')
+  call.cancel()
+  await until(() => ended.length === 2, 'both ends')
+  t.ok(ended.includes(`client: ${codes.CANCELLED}`))
+
+  ended.length = 0
+  const outcome = await callOverHttp(`${url}/app1/userdefinedservice/clientstreaming`, UserDefinedService.ClientStreaming, (async function * () {
+    yield { name: 'b' }
+    await until(() => serve.status().app1!.deployments.Reading!.ongoing === 1, 'the first message')
+    throw new Error('broken off')
+  })())
+  t.equal(outcome.code, codes.CANCELLED)
+  await until(() => ended.length === 1, 'the end')
+  t.equal(serve.status().app1!.deployments.Reading!.ongoing, 0)
 })
 
 t.test('B18 B26 deployments are composed by handles', async t => {
@@ -330,15 +393,18 @@ t.test('B19 more requests than may run wait, more than may wait are refused', as
       return { greeting: 'done' }
     }
   }
-  const { call, serve } = await running(t, { app1: deployment(Slow, { maxOngoingRequests: 1, maxQueuedRequests: 1 }).bind() })
+  const { call, calls, serve } = await running(t, { app1: deployment(Slow, { maxOngoingRequests: 1, maxQueuedRequests: 1 }).bind() })
   const deployments = (): unknown => serve.status().app1!.deployments.Slow
   const first = call('__call__', foo)
   await until(() => begun === 1, 'the first')
   const second = call('__call__', foo)
   await until(() => serve.status().app1!.deployments.Slow!.queued === 1, 'the second to wait')
   t.same(deployments(), { replicas: 1, ongoing: 1, queued: 1 })
-  for (const { code, details } of await Promise.all(Array.from({ length: 10 }, async () => await call('__call__', foo)))) {
-    t.same([code, details], [codes.RESOURCE_EXHAUSTED, 'Request dropped due to backpressure (num_queued_requests=1, max_queued_requests=1).'])
+  for (const [protocol, call] of calls) {
+    for (const { code, details, metadata } of await Promise.all(Array.from({ length: 5 }, async () => await call('__call__', foo)))) {
+      t.same([code, details], [codes.RESOURCE_EXHAUSTED, 'Request dropped due to backpressure (num_queued_requests=1, max_queued_requests=1).'], protocol)
+      if (protocol === 'HTTP') t.same(metadata.get('retry-after'), ['1'])
+    }
   }
   release()
   t.same([(await first).code, (await second).code], [codes.OK, codes.OK])
@@ -395,8 +461,8 @@ t.test('B22 request ids over HTTP', async t => {
 
 t.test('B27 methods that a deployment has not, and that no service has', async t => {
   class Small { sayHello (): Reply { return {} } }
-  const { call, post } = await running(t, { app1: deployment(Small).bind() })
-  t.match(await call('__call__', foo), { code: codes.UNIMPLEMENTED, details: 'Tried to call a method \'__call__\' that does not exist. Available methods: [\'sayHello\']' })
+  const { calls, post } = await running(t, { app1: deployment(Small).bind() })
+  for (const [protocol, call] of calls) t.match(await call('__call__', foo), { code: codes.UNIMPLEMENTED, details: 'Tried to call a method \'__call__\' that does not exist. Available methods: [\'sayHello\']' }, protocol)
   t.match(await post('/app1', foo), { status: 501 })
 })
 
@@ -493,35 +559,23 @@ t.test('in threads too, no model is taken away from a request that uses it', asy
 })
 
 t.test('replicas in threads have the same handles: they compute at once, stream, hear of cancellation, and come back when they die', async t => {
-  class Ingress {
-    readonly #counter: DeploymentHandle<Counter>
-    constructor (counter: DeploymentHandle<Counter>) { this.#counter = counter }
-    async __call__ ({ name, num }: Message): Promise<Reply> { return { greeting: await this.#counter.who({ name, num: Number(num) }) } }
-    async * Streaming ({ num }: Message): AsyncGenerator<Reply> {
-      for await (const i of this.#counter.options({ stream: true }).count({ to: Number(num) })) yield { num: String(i) }
-    }
-
-    async Multiplexing (): Promise<Reply> { return { greeting: await this.#counter.wait({}) } }
-  }
-  const counter = deployment(Counter, { replicas: 2, module: new URL('applications/counter.ts', import.meta.url) }).bind('hello')
-  const { call, serve } = await running(t, { app1: deployment(Ingress).bind(counter) }, { errors: { expose: 'message' } })
-  t.match(serve.status().app1!.deployments.Counter, { replicas: 2 })
-  const greetings = (await Promise.all(Array.from({ length: 8 }, async () => await call('__call__', { name: 'spin', num: '30' }, { request_id: 'rid' })))).map(({ messages: [message] }) => (message as Reply).greeting!)
-  t.ok(greetings.every(greeting => /^hello rid \d+$/.test(greeting)))
-  t.equal(new Set(greetings).size, 2, 'both threads have worked')
-  t.same((await call('Streaming', { num: '5' })).messages, ['1', '2', '3', '4', '5'].map(num => ({ greeting: '', num })))
-  t.match(await call('__call__', { name: 'refuse' }), { code: codes.NOT_FOUND, details: 'nobody' })
-  t.match(await call('Streaming', { num: '-1' }), { code: codes.INTERNAL, details: /cannot count to -1/ })
-  t.match(await call('__call__', { name: 'exit' }), { code: codes.UNAVAILABLE, details: 'A replica of Counter ended while it worked on the request' })
-  t.equal((await call('__call__', { name: 'spin' })).code, codes.OK, 'another thread has taken its place')
-  const abort = new AbortController()
-  const waiting = call('Multiplexing', {}, {}, { signal: abort.signal })
-  await until(() => serve.status().app1!.deployments.Counter!.ongoing === 1, 'the call to reach the thread')
-  abort.abort()
-  t.equal((await waiting).code, codes.CANCELLED)
-  await until(() => serve.status().app1!.deployments.Counter!.ongoing === 0, 'the thread to hear of it')
-
-  await t.rejects(serve.run(deployment(Counter, { replicas: 1, module: new URL('applications/counter.ts', import.meta.url) }).bind('fail'), { name: 'bad', routePrefix: null }), { message: 'no such greeting' })
-  await t.rejects(serve.run(deployment(Counter, { replicas: 1, module: new URL('applications/counter.ts', import.meta.url) }).bind(((() => {}) as never)), { name: 'bad', routePrefix: null }), { message: /An argument of Counter cannot be sent to threads/ })
-  await t.rejects(serve.run(deployment(class Nobody {}, { replicas: 1, module: new URL('applications/counter.ts', import.meta.url) }).bind(), { name: 'bad', routePrefix: null }), { message: /exports no Nobody/ })
+  // Threads start ten times as fast in a process without tap's loaders.
+  const child = fork(new URL('applications/threads.ts', import.meta.url), { execArgv: ['--import', 'tsx'], env: { ...process.env, NODE_OPTIONS: '' } })
+  t.teardown(() => child.kill('SIGKILL'))
+  const seen = await new Promise<Record<string, any>>((resolve, reject) => {
+    child.once('message', message => resolve(message as Record<string, unknown>))
+    child.once('exit', code => reject(new Error(`The process has ended with ${code}`)))
+  })
+  t.equal(seen.replicas, 2)
+  t.ok(seen.greetings.every((greeting: string) => /^hello rid \d+$/.test(greeting)), 'the request id goes along')
+  t.equal(new Set(seen.greetings).size, 2, 'both threads have worked')
+  t.same(seen.streamed, ['1', '2', '3', '4', '5'])
+  t.match(seen.refused, { code: codes.NOT_FOUND, details: 'nobody' })
+  t.match(seen.failedStream, { code: codes.INTERNAL, details: 'cannot count to -1' })
+  t.match(seen.died, { code: codes.UNAVAILABLE, details: 'A replica of Counter ended while it worked on the request' })
+  t.equal(seen.afterDeath, codes.OK, 'another thread has taken its place')
+  t.match(seen.cancelled, { code: codes.CANCELLED, heard: true })
+  t.equal(seen.failing, 'no such greeting')
+  t.match(seen.notCloned, /An argument of Counter cannot be sent to threads/)
+  t.match(seen.notExported, /exports no Nobody/)
 })

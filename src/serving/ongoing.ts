@@ -3,6 +3,8 @@ import { CallLimit, type LimitedCall } from '../call/admission.ts'
 import type { RequestContext } from './request-context.ts'
 
 const NO_LIMIT = -1
+/** When clients that are refused may come again, in milliseconds. */
+const RETRY_AFTER_MS = 1000
 
 export class Ongoing {
   readonly #limit: CallLimit
@@ -13,7 +15,7 @@ export class Ongoing {
    * @param mostQueued how many may wait; -1 for no limit
    */
   constructor (most: number, mostQueued: number) {
-    this.#limit = new CallLimit(most, mostQueued === NO_LIMIT ? Infinity : mostQueued, 0)
+    this.#limit = new CallLimit(most, mostQueued === NO_LIMIT ? Infinity : mostQueued, RETRY_AFTER_MS)
   }
 
   get running (): number {
