@@ -5,9 +5,10 @@
  * @see https://www.rfc-editor.org/rfc/rfc8725
  */
 import type { CallContext } from '../../call/context.ts'
-import { configurationErrors, GrpcError } from '../../errors.ts'
+import { GrpcError } from '../../errors.ts'
 import type { Authenticator } from '../access.ts'
 import { bearerToken, missingToken, refusedToken } from '../bearer-token.ts'
+import { loadJose } from './jose.ts'
 import { jwtKeys } from './keys.ts'
 import { checkedOptions, type JwtOptions } from './options.ts'
 
@@ -71,18 +72,6 @@ export function jwtVerifier (options: JwtOptions): JwtVerifier {
   }
 
   return { realm, ready, verify }
-}
-
-/**
- * @param owner who needs the package
- * @throws FGG_ERR_AUTH when it is not installed
- */
-export async function loadJose (owner: string): Promise<typeof import('jose')> {
-  try {
-    return await import('jose')
-  } catch (cause) {
-    throw Object.assign(new configurationErrors.FGG_ERR_AUTH(owner, 'needs the package jose: npm install jose'), { cause })
-  }
 }
 
 /** What a client may know of why its token is not taken. Of claims it hears only when the signature was right. */
