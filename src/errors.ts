@@ -92,6 +92,7 @@ export const configurationErrors = {
   FGG_ERR_VARIATIONS: createError('FGG_ERR_VARIATIONS', 'Variations %s'),
   FGG_ERR_TELEMETRY: createError('FGG_ERR_TELEMETRY', '%s'),
   FGG_ERR_MULTIPLEXED: createError('FGG_ERR_MULTIPLEXED', '%s'),
+  FGG_ERR_CONFIG: createError('FGG_ERR_CONFIG', '%s'),
   FGG_ERR_APPLICATION: createError('FGG_ERR_APPLICATION', '%s'),
   FGG_ERR_STATE: createError('FGG_ERR_STATE', '%s')
 } as const

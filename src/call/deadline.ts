@@ -14,6 +14,18 @@ export interface TimeoutPolicy {
   readonly max?: number | undefined
 }
 
+/** Timeouts that differ by protocol. */
+export interface TimeoutOptions extends TimeoutPolicy {
+  /** In place of the others over gRPC. */
+  readonly grpc?: TimeoutPolicy | undefined
+  /** In place of the others over HTTP and WebSockets. */
+  readonly http?: TimeoutPolicy | undefined
+}
+
+export function timeoutOver (protocol: 'grpc' | 'http', { grpc, http, ...both }: TimeoutOptions = {}): TimeoutPolicy {
+  return { ...both, ...(protocol === 'grpc' ? grpc : http) }
+}
+
 const UNIT_MS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 1e-3, n: 1e-6 }
 
 /** The longest delay of a Node.js timer, about 24.8 days; deadlines past it are none. */

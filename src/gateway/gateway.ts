@@ -1,11 +1,12 @@
 /** The gateway: services, the gRPC server that serves them, and what the HTTP routes need, with one lifecycle. */
 import type { ServerInterceptor } from '@grpc/grpc-js'
 import type { FastifyInstance } from 'fastify'
+import { timeoutOver, type TimeoutPolicy } from '../call/deadline.ts'
 import { headerMapper } from '../call/headers.ts'
 import { guardedInterceptor } from '../call/interceptors.ts'
 import { consoleLogger, type Logger } from '../call/logger.ts'
 import { collectRegistrations } from '../call/registration.ts'
-import { bindServices, warnOfMissingMethods, type ServedService } from '../call/served-service.ts'
+import { bindServices, warnOfMissingMethods, type ServedMethod, type ServedService } from '../call/served-service.ts'
 import { bindBuiltIn } from '../grpc/built-in.ts'
 import { healthService } from '../grpc/health.ts'
 import { Reflection } from '../grpc/reflection.ts'
@@ -114,7 +115,7 @@ export class GrpcGateway implements Mountable {
       responseBytes: orInfinity(limits.responseBytes),
       lateBodies: new LateBodies(limits.requestMs, lookMs(this.#options)),
       jsonOptions: method => settingsOf(this.#options, method, 'json'),
-      timeoutPolicy: method => settingsOf(this.#options, method, 'timeout'),
+      timeoutPolicy: method => this.#timeoutOf(method, 'http'),
       acceptsCalls: app => this.#lifecycle.acceptsCalls(app),
       metrics: this.#telemetry.metrics,
       observe: this.#telemetry.observe,
@@ -193,8 +194,12 @@ export class GrpcGateway implements Mountable {
       services: [...this.#services, ...this.#builtIn],
       log: () => this.#log,
       observe: this.#telemetry.observe,
-      timeoutPolicy: method => settingsOf(this.#options, method, 'timeout')
+      timeoutPolicy: method => this.#timeoutOf(method, 'grpc')
     })
+  }
+
+  #timeoutOf (method: ServedMethod, protocol: 'grpc' | 'http'): TimeoutPolicy {
+    return settingsOf({ ...this.#options, timeout: timeoutOver(protocol, this.#options.timeout) }, method, 'timeout')
   }
 
   /**

@@ -1,6 +1,6 @@
 /** The options of a gateway: what is wrong with them, and their defaults. */
 import { ServerCredentials, type ChannelOptions, type ServerInterceptor } from '@grpc/grpc-js'
-import { LONGEST_TIMER, type TimeoutPolicy } from '../call/deadline.ts'
+import { LONGEST_TIMER, type TimeoutOptions } from '../call/deadline.ts'
 import type { ErrorPolicy } from '../call/error-status.ts'
 import type { HeaderOptions } from '../call/headers.ts'
 import type { Logger } from '../call/logger.ts'
@@ -18,7 +18,7 @@ import { checkLimits, limitsWithDefaults, type LimitOptions, type Limits } from 
 import { checkMethods, type MethodSettings } from './methods.ts'
 import type { TelemetryOptions } from '../telemetry/telemetry.ts'
 import { checkTelemetry } from './telemetry.ts'
-import { checkJson, checkTimeout } from './values.ts'
+import { checkJson, checkTimeouts } from './values.ts'
 
 export interface GatewayOptions extends AccessOptions, HealthOptions {
   /** Classes with a static `addToServer` hook, instances of them, and what `implement` returns. */
@@ -60,7 +60,8 @@ export interface GatewayOptions extends AccessOptions, HealthOptions {
   headers?: HeaderOptions | undefined
   /** How streams go over HTTP and WebSockets. */
   streams?: StreamOptions | undefined
-  timeout?: TimeoutPolicy | undefined
+  /** How long calls may take, and for single methods under `methods`. Default: as long as their clients say. */
+  timeout?: TimeoutOptions | undefined
   /** What clients may ask of the gateway. Every limit has a default. */
   limits?: LimitOptions | undefined
   /** Settings of single methods by full name, `helloworld.Greeter.SayHello`, or of all of a service, `helloworld.Greeter.*`. */
@@ -97,7 +98,7 @@ const CHECKS: Readonly<Record<keyof GatewayOptions, Check>> = {
   headers: (value: Record<string, unknown>) => oneOf(value, { incoming: 'function', outgoing: 'function' }),
   streams: (value: Record<string, unknown>) => oneOf(value, { envelope: [true, false], heartbeatMs: 'number', idleMs: 'number' }) ??
     Object.entries(value).filter(([, ms]) => typeof ms === 'number' && !(ms >= 0 && ms <= LONGEST_TIMER)).map(([name]) => `is wrong: \`${name}\` must be milliseconds, 0 to ${LONGEST_TIMER}`)[0],
-  timeout: checkTimeout,
+  timeout: checkTimeouts,
   limits: checkLimits,
   methods: checkMethods,
   health: checkHealth,

@@ -1,6 +1,6 @@
 /** Checks of options that can differ from method to method. */
 import { HIGHEST_NESTING_LIMIT } from '../json/options.ts'
-import { isWhole, oneOf } from './checks.ts'
+import { isObject, isWhole, oneOf } from './checks.ts'
 
 const SPACE = 'is wrong: `space` must be a number of spaces, 0 to 10, or white space'
 const NESTING_LIMIT = `is wrong: \`nestingLimit\` must be a whole number, 1 to ${HIGHEST_NESTING_LIMIT}`
@@ -18,6 +18,14 @@ export function checkJson (value: Record<string, unknown>): string | undefined {
     enums: ['name', 'number'],
     space: typeof space as 'number'
   })
+}
+
+/** Those of the gateway. */
+export function checkTimeouts (value: Record<string, unknown>): string | undefined {
+  const problem = isObject(value)
+  if (problem !== undefined) return problem
+  const { grpc = {}, http = {}, ...both } = value
+  return checkTimeout(both) ?? checkTimeout(grpc as Record<string, unknown>) ?? checkTimeout(http as Record<string, unknown>)
 }
 
 export function checkTimeout (value: Record<string, unknown>): string | undefined {

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from '../call/logger.ts'
 import { BoundDeployment } from './deployment.ts'
+import { deploymentNames } from './deployment-names.ts'
 import { handleOf } from './handle.ts'
 import { Ongoing } from './ongoing.ts'
 import { LocalReplica } from './replica.ts'
@@ -33,7 +34,7 @@ export class Application {
   /** Makes the instances of all its deployments, those that others need first. When one cannot be made, none is left. */
   static async deploy (bound: BoundDeployment, options: ApplicationOptions, log: () => Logger): Promise<Application> {
     const running = new Map<BoundDeployment, RunningDeployment>()
-    const names = new Set<string>()
+    const names = deploymentNames(bound)
     const make = async (node: BoundDeployment): Promise<RunningDeployment> => {
       const known = running.get(node)
       if (known !== undefined) return known
@@ -44,7 +45,7 @@ export class Application {
         ? new LocalReplica(target, args)
         : await ThreadReplicas.start({ name: node.deployment.name, exportName: target.name, module: module!, count: replicas, atOnce: maxOngoingRequests ?? 1, args: node.args, log })
       const most = (maxOngoingRequests ?? (replicas === undefined ? Infinity : 1)) * replica.count
-      const made = new RunningDeployment(unusedName(node.deployment.name, names), replica, new Ongoing(most, maxQueuedRequests))
+      const made = new RunningDeployment(names.get(node)!, replica, new Ongoing(most, maxQueuedRequests))
       running.set(node, made)
       return made
     }
@@ -70,12 +71,4 @@ export class Application {
       }
     }
   }
-}
-
-/** Two deployments of one name are told apart by a number. */
-function unusedName (name: string, taken: Set<string>): string {
-  let unused = name
-  for (let i = 1; taken.has(unused); i++) unused = `${name}_${i}`
-  taken.add(unused)
-  return unused
 }

@@ -13,8 +13,12 @@ export class RoutePrefixes {
   /** The path of the RPC that the bare prefix stands for. */
   readonly #callPath: string | undefined
 
+  /** Before all paths of applications; empty for none. */
+  readonly #rootPath: string
+
   /** @param services full names of the services and of their methods */
-  constructor (applications: () => readonly Application[], services: ReadonlyArray<{ fullName: string, methods: readonly string[] }>) {
+  constructor (applications: () => readonly Application[], services: ReadonlyArray<{ fullName: string, methods: readonly string[] }>, rootPath: string) {
+    this.#rootPath = rootPath
     this.#applications = applications
     const withCall = services.filter(({ methods }) => methods.includes(CALL))
     this.#callPath = withCall.length === 1 ? `/${withCall[0]!.fullName}/${CALL}` : undefined
@@ -22,7 +26,7 @@ export class RoutePrefixes {
 
   /** Names the application in a header, and takes its prefix away. */
   rewrite (request: Request): string {
-    const url = request.url ?? '/'
+    const url = this.#belowRoot(request.url ?? '/')
     const end = url.indexOf('?')
     const path = end === -1 ? url : url.slice(0, end)
     const application = this.#find(path)
@@ -33,6 +37,14 @@ export class RoutePrefixes {
     if (!isNamed) nameApplication(request, application.name)
     const route = (rest === '' || rest === '/') && this.#callPath !== undefined ? this.#callPath : rest === '' ? '/' : rest
     return end === -1 ? route : route + url.slice(end)
+  }
+
+  /** Paths that do not lie below the root path stay as they are: probes do not know of it. */
+  #belowRoot (url: string): string {
+    const root = this.#rootPath
+    if (root === '' || !(url.startsWith(root) && /^(?:[/?]|$)/.test(url.slice(root.length)))) return url
+    const rest = url.slice(root.length)
+    return rest.startsWith('/') ? rest : `/${rest}`
   }
 
   #find (path: string): Application | undefined {

@@ -3,10 +3,11 @@ import type { ServiceDefinition } from '@grpc/grpc-js'
 import type { FastifyInstance } from 'fastify'
 import { consoleLogger } from '../call/logger.ts'
 import type { ServiceSource } from '../call/registration.ts'
+import { endGatewayOnSignal } from '../gateway/ending.ts'
 import { GrpcGateway } from '../gateway/gateway.ts'
 import type { DrainOptions, ListenOptions, ShutdownOptions } from '../gateway/options.ts'
 import type { GatewayOptions } from '../options/options.ts'
-import { DEFAULT_GRACE_MS } from '../options/signals.ts'
+import { DEFAULT_GRACE_MS, signalsWithDefaults } from '../options/signals.ts'
 import { serviceNameOf } from '../schema/from-definition.ts'
 import { Applications, type ApplicationStatus, type RunOptions } from './applications.ts'
 import type { BoundDeployment } from './deployment.ts'
@@ -28,6 +29,8 @@ export interface ServeOptions extends Omit<GatewayOptions, 'services' | 'exposeH
    * answers. Default true.
    */
   strictApplication?: boolean | undefined
+  /** Goes before the paths of applications over HTTP, which are found without it too: `/serve`. Default none. */
+  rootPath?: string | undefined
 }
 
 export interface ServeListenOptions extends Omit<ListenOptions, 'basePath'> {}
@@ -47,16 +50,18 @@ export class Serve {
   readonly #api: RayApi
   readonly #prefixes: RoutePrefixes
   #app: FastifyInstance | undefined
+  /** Signals end the process again as they do without applications. */
+  #disobey: (() => void) | undefined
 
   /** @throws as the constructor of {@link GrpcGateway} does */
-  constructor ({ definitions, services = [], strictApplication = true, ...options }: ServeOptions) {
+  constructor ({ definitions, services = [], strictApplication = true, rootPath = '', ...options }: ServeOptions) {
     const routed = definitions as readonly unknown[] as readonly ServiceDefinition[]
     this.#applications = new Applications(strictApplication, DEFAULT_GRACE_MS, () => options.logger ?? this.#app?.log ?? consoleLogger)
     this.#api = new RayApi(this.#applications, () => this.gateway.health.state)
     this.#prefixes = new RoutePrefixes(() => this.#applications.serving, routed.map(definition => ({
       fullName: serviceNameOf(definition),
       methods: Object.values(definition).map(({ path }) => path.slice(path.lastIndexOf('/') + 1))
-    })))
+    })), rootPath.replace(/\/+$/, ''))
     this.gateway = new GrpcGateway({
       port: RAY_PORT,
       path: '/',
@@ -82,16 +87,21 @@ export class Serve {
   }
 
   /** Starts the gRPC server and an HTTP server, as {@link GrpcGateway.listen} does. */
-  async listen ({ fastify, configure, ...options }: ServeListenOptions = {}): Promise<FastifyInstance> {
-    return await this.gateway.listen({
+  async listen ({ fastify, configure, signals, drainMs, graceMs, ...options }: ServeListenOptions = {}): Promise<FastifyInstance> {
+    const ending = signalsWithDefaults({ signals, drainMs, graceMs })
+    const app = await this.gateway.listen({
       ...options,
+      signals: false,
       fastify: { ...fastify, rewriteUrl: request => this.#prefixes.rewrite(request) },
       configure: async app => {
         this.#app = app
+        app.addHook('onClose', async () => this.#disobey?.())
         this.#api.register(app)
         await configure?.(app)
       }
     })
+    if (ending.signals) this.#disobey = endGatewayOnSignal(this, ending, () => app.log)
+    return app
   }
 
   /** As {@link GrpcGateway.drain}. */
