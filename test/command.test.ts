@@ -338,7 +338,7 @@ t.test('--watch starts again on the same ports when a module or a schema changes
   write("'Two '")
   await greets('Two you')
   write("'Three ")
-  await until(() => /error: config.yaml:2: applications\[0\]\.import_path is wrong: app:app can't be imported! \S+app\.js:2: Invalid or unexpected token\n/.test(errors()), 'the error', 20_000)
+  await until(() => /error: config.yaml:2: applications\[0\]\.import_path is wrong: app:app can't be imported! (?:\S+app\.js:2: )?Invalid or unexpected token\n/.test(errors()), 'the error', 20_000)
   write("'Four '")
   await greets('Four you')
   t.equal([...new Set(output().split('\n'))].filter(line => line !== '').length, 2, 'the same addresses each time')

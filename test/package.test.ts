@@ -64,6 +64,12 @@ t.test('what serves models is an export of its own, from ESM and by require()', 
   for (const file of ['serving.mjs', 'serving.cjs']) t.equal(run(process.execPath, [file]), "PredictAPIsService\nA [ 'a' ]\n", file)
 })
 
+t.test('the command is installed', async t => {
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }
+  t.equal(run('npx', ['--no-install', 'fastify-grpc-gateway', '--version']), `${version}\n`)
+  t.match(run('npx', ['--no-install', 'fastify-grpc-gateway', 'serve', '--help']), /^Usage: fastify-grpc-gateway serve /)
+})
+
 t.test('without jose, a gateway that wants it does not start, and says what to install', async t => {
   writeFileSync(join(project, 'jwt.mjs'), `
 import { GrpcGateway, implement, jwt, loadProto } from 'fastify-grpc-gateway'
