@@ -12,6 +12,8 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const fixtures = join(root, 'test/fixtures/command')
 const main = join(root, 'dist/cli/main.js')
 const runtime = mkdtempSync(join(tmpdir(), 'cmd-'))
+// Some 100 processes, on a machine that may be busy.
+t.setTimeout(900_000)
 t.teardown(() => rmSync(runtime, { recursive: true, force: true }))
 const env = { ...process.env, NODE_OPTIONS: '', XDG_RUNTIME_DIR: runtime }
 
@@ -212,6 +214,9 @@ t.test('call: all four kinds, by arguments and stdin, by reflection and .proto f
     const call = async (method: string, args: string[], input?: string): Promise<Ended> => await run(['call', `/test.Kinds/${method}`, ...args, '-a', grpc, ...schema], input === undefined ? {} : { input })
     const ok = (stdout: string): Ended => ({ code: 0, stdout, stderr: '' })
     t.same(await call('Unary', ['{"text":"a"}', '-H', 'x-from: me:you', '-H', 'x-bytes-bin: aGk=']), ok('{"text":"a me:you hi"}\n'))
+    t.same(await call('Unary', ['{"text":"missing"}']), { code: 69, stdout: '', stderr: 'error: NOT_FOUND: There is no such note\n' })
+    // What follows is the same with either.
+    if (schema.length > 0) continue
     t.same(await call('Unary', []), ok('{}\n'), 'an empty message')
     t.same(await call('Unary', ['-'], '{\n  "text": "b"\n}'), ok('{"text":"b"}\n'))
     t.same(await call('ServerStream', ['{"text":"a","n":3}']), ok('{"text":"a 0"}\n{"text":"a 1","n":"1"}\n{"text":"a 2","n":"2"}\n'))
@@ -219,7 +224,6 @@ t.test('call: all four kinds, by arguments and stdin, by reflection and .proto f
     t.same(await call('ClientStream', [], '{"text":"a"}\n\n{"text":"b"}\n{"text":"c"}'), ok('{"text":"a+b+c"}\n'))
     t.same(await call('ClientStream', [], ''), ok('{}\n'), 'an empty stream')
     t.same(await call('Bidi', [], '{"text":"a"}\n{"text":"b"}\n'), ok('{"text":"A"}\n{"text":"B"}\n'))
-    t.same(await call('Unary', ['{"text":"missing"}']), { code: 69, stdout: '', stderr: 'error: NOT_FOUND: There is no such note\n' })
   }
   const verbose = await run(['call', 'test.Kinds/Unary', '{"text":"a"}', '-a', grpc, '--verbose', '--emit-defaults'])
   t.match(verbose, { code: 0, stdout: '{"text":"a","n":"0","notes":[]}\n', stderr: /header x-request-id: \S+\n(?:.*\n)*status: OK\n/ })
