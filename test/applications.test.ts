@@ -519,7 +519,10 @@ t.test('an application is replaced and deleted while it works, and loses no requ
   t.equal(await serve.delete('app1'), true)
   t.equal(await serve.delete('app1'), false)
   t.same(disposed, ['1', '2'])
+  await serve.run(version('3'), { name: 'app3', routePrefix: '/app3' })
   t.match(await call('__call__', foo, { application: 'app1' }), { code: codes.NOT_FOUND })
+  await serve.shutdown()
+  t.same([disposed, serve.status()], [['1', '2', '3'], {}], 'a shutdown disposes of all')
 })
 
 t.test('what cannot be deployed is refused', async t => {
@@ -551,6 +554,7 @@ t.test('in threads too, no model is taken away from a request that uses it', asy
   t.same(await of('b').touch({}), ['b'], 'until the request is over')
 
   const streamed = stream.next()
+  await until(async () => (await models.loaded({})).includes('held'), 'the stream to go on')
   t.same(await of('c').touch({}), ['held', 'c'])
   await models.leave({})
   t.equal((await streamed).value, 'held,b,c gone', 'b has made room for held, which is still there')

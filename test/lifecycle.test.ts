@@ -1,7 +1,7 @@
 /** Start, stop, and how gateways and apps fit together. */
 import { createServer } from 'node:net'
 import { status as codes } from '@grpc/grpc-js'
-import Fastify from 'fastify'
+import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { grpcGateway, GrpcGateway, implement, registerGrpcHttpRoutes } from '../src/index.ts'
 import { fetchReply, Greeter, grpcClient, Kinds, recordingLogger, serve, sleep, until } from './serving.ts'
@@ -138,6 +138,40 @@ t.test('listen gives its app to `configure` before it has the routes, and leaves
   await t.rejects(gateway.listen({ port: 0, configure () { throw new Error('No') } }), { message: 'No' })
   t.equal(gateway.port, 0)
   await (await gateway.listen({ port: 0 })).close()
+})
+
+t.test('onShutdown runs once all calls are over, however the end comes, and what it throws is logged', async t => {
+  const logger = recordingLogger()
+  let open = 0
+  const seen: number[] = []
+  const slow = implement(Greeter, {
+    async SayHello () {
+      open++
+      await sleep(100)
+      open--
+      return { message: '' }
+    }
+  })
+  const gateway = new GrpcGateway({
+    services: [slow],
+    port: 0,
+    logger,
+    onShutdown () {
+      seen.push(open)
+      if (seen.length === 2) throw new Error('No')
+    }
+  })
+  let app: FastifyInstance
+  for (const end of [() => gateway.shutdown(), async () => await app.close()]) {
+    app = await gateway.listen({ port: 0 })
+    const called = call(t, gateway)
+    await until(() => open === 1, 'the call')
+    await end()
+    t.equal(await called, codes.OK)
+    await gateway.shutdown()
+  }
+  t.same(seen, [0, 0])
+  t.match(logger.lines.at(-1), { level: 'error', message: 'The function `onShutdown` failed' })
 })
 
 t.test('listen leaves nothing running when one of the two ports is taken', async t => {

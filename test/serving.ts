@@ -227,9 +227,9 @@ export function recordingLogger (): Logger & { lines: LogLine[] } {
 }
 
 /** Resolves when `condition` holds; fails the test when that takes longer than `ms`. */
-export async function until (condition: () => boolean, what: string, ms = 10_000): Promise<void> {
+export async function until (condition: () => boolean | Promise<boolean>, what: string, ms = 10_000): Promise<void> {
   const deadline = Date.now() + ms
-  while (!condition()) {
+  while (!await condition()) {
     if (Date.now() > deadline) throw new Error(`Waited in vain for ${what}`)
     await sleep(5)
   }

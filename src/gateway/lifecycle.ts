@@ -167,9 +167,13 @@ export class Lifecycle {
    * then ends them.
    *
    * @param deadline in milliseconds of the clock
+   * @returns false when it is stopped already
    */
-  async stop (deadline: number, own?: OwnApp): Promise<void> {
-    if (this.#phase === 'stopped') return await own?.close()
+  async stop (deadline: number, own?: OwnApp): Promise<boolean> {
+    if (this.#phase === 'stopped') {
+      await own?.close()
+      return false
+    }
     const patience = new Promise<boolean>(resolve => {
       this.#giveUp = () => {
         this.#isImpatient = true
@@ -188,6 +192,7 @@ export class Lifecycle {
       clearTimeout(timer)
       this.#stopped()
     }
+    return true
   }
 
   /** What clients had sent before is read, so that it counts as open. */

@@ -116,12 +116,21 @@ export class Standalone {
     const timer = setTimeout(() => this.#lifecycle.giveUp(), graceMs)
     try {
       await this.#lifecycle.inTurn(async () => {
-        await this.#lifecycle.stop(deadline, app === undefined ? undefined : { server: app.server, close: () => this.#close(app) })
+        const hasStopped = await this.#lifecycle.stop(deadline, app === undefined ? undefined : { server: app.server, close: () => this.#close(app) })
+        if (hasStopped) await this.#tellShutdown()
         this.#disobey?.()
         this.#disobey = undefined
       })
     } finally {
       clearTimeout(timer)
+    }
+  }
+
+  async #tellShutdown (): Promise<void> {
+    try {
+      await this.#of.options.onShutdown?.()
+    } catch (error) {
+      this.#of.log().error({ err: error }, 'The function `onShutdown` failed')
     }
   }
 

@@ -68,6 +68,11 @@ export interface GatewayOptions extends AccessOptions, HealthOptions {
   methods?: Readonly<Record<string, MethodSettings>> | undefined
   /** Access log, metrics and traces. Default none. */
   telemetry?: TelemetryOptions | undefined
+  /**
+   * Runs when a shutdown has ended all calls, before `shutdown` resolves: the place to close what handlers need, such as
+   * databases. What it throws is logged. Default none.
+   */
+  onShutdown?: (() => unknown) | undefined
   /** Where errors of handlers are logged. Default: the logger of the app that mounts the gateway. */
   logger?: Logger | undefined
 }
@@ -105,6 +110,7 @@ const CHECKS: Readonly<Record<keyof GatewayOptions, Check>> = {
   probes: checkProbes,
   ...ACCESS_CHECKS,
   telemetry: checkTelemetry,
+  onShutdown: (value: unknown) => typeof value === 'function' ? undefined : 'must be a function',
   logger: (value: Partial<Logger> | null) => typeof value?.child === 'function' && typeof value?.error === 'function' ? undefined : 'must be a logger like pino: debug, info, warn, error and child'
 }
 

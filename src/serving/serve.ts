@@ -3,11 +3,10 @@ import type { ServiceDefinition } from '@grpc/grpc-js'
 import type { FastifyInstance } from 'fastify'
 import { consoleLogger } from '../call/logger.ts'
 import type { ServiceSource } from '../call/registration.ts'
-import { endGatewayOnSignal } from '../gateway/ending.ts'
 import { GrpcGateway } from '../gateway/gateway.ts'
 import type { DrainOptions, ListenOptions, ShutdownOptions } from '../gateway/options.ts'
 import type { GatewayOptions } from '../options/options.ts'
-import { DEFAULT_GRACE_MS, signalsWithDefaults } from '../options/signals.ts'
+import { DEFAULT_GRACE_MS } from '../options/signals.ts'
 import { serviceNameOf } from '../schema/from-definition.ts'
 import { Applications, type ApplicationStatus, type RunOptions } from './applications.ts'
 import type { BoundDeployment } from './deployment.ts'
@@ -50,11 +49,9 @@ export class Serve {
   readonly #api: RayApi
   readonly #prefixes: RoutePrefixes
   #app: FastifyInstance | undefined
-  /** Signals end the process again as they do without applications. */
-  #disobey: (() => void) | undefined
 
   /** @throws as the constructor of {@link GrpcGateway} does */
-  constructor ({ definitions, services = [], strictApplication = true, rootPath = '', ...options }: ServeOptions) {
+  constructor ({ definitions, services = [], strictApplication = true, rootPath = '', onShutdown, ...options }: ServeOptions) {
     const routed = definitions as readonly unknown[] as readonly ServiceDefinition[]
     this.#applications = new Applications(strictApplication, DEFAULT_GRACE_MS, () => options.logger ?? this.#app?.log ?? consoleLogger)
     this.#api = new RayApi(this.#applications, () => this.gateway.health.state)
@@ -67,6 +64,10 @@ export class Serve {
       path: '/',
       ...options,
       limits: { messageBytes: LARGEST_MESSAGE, ...options.limits },
+      onShutdown: async () => {
+        await this.#applications.deleteAll()
+        await onShutdown?.()
+      },
       services: [...routed.map(definition => routedService(definition, this.#applications)), this.#api.service, ...services]
     })
   }
@@ -87,21 +88,16 @@ export class Serve {
   }
 
   /** Starts the gRPC server and an HTTP server, as {@link GrpcGateway.listen} does. */
-  async listen ({ fastify, configure, signals, drainMs, graceMs, ...options }: ServeListenOptions = {}): Promise<FastifyInstance> {
-    const ending = signalsWithDefaults({ signals, drainMs, graceMs })
-    const app = await this.gateway.listen({
+  async listen ({ fastify, configure, ...options }: ServeListenOptions = {}): Promise<FastifyInstance> {
+    return await this.gateway.listen({
       ...options,
-      signals: false,
       fastify: { ...fastify, rewriteUrl: request => this.#prefixes.rewrite(request) },
       configure: async app => {
         this.#app = app
-        app.addHook('onClose', async () => this.#disobey?.())
         this.#api.register(app)
         await configure?.(app)
       }
     })
-    if (ending.signals) this.#disobey = endGatewayOnSignal(this, ending, () => app.log)
-    return app
   }
 
   /** As {@link GrpcGateway.drain}. */
@@ -114,9 +110,8 @@ export class Serve {
     this.gateway.undrain()
   }
 
-  /** As {@link GrpcGateway.shutdown}; applications are deleted after that. */
+  /** As {@link GrpcGateway.shutdown}; applications are deleted at its end, as when the app closes or a signal ends the process. */
   async shutdown (options?: ShutdownOptions): Promise<void> {
     await this.gateway.shutdown(options)
-    await this.#applications.deleteAll()
   }
 }

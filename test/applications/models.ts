@@ -23,6 +23,10 @@ export class Models {
     return this.#models.loaded
   }
 
+  loaded (): readonly string[] {
+    return this.#models.loaded
+  }
+
   leave (): void {
     this.#leave()
   }
