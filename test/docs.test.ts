@@ -82,7 +82,7 @@ for (const page of pages) {
         if (listens || (/\b50051\b/.test(text) && !/localhost:50051/.test(text))) await stop(server)
         const program = start(t, folder, name!)
         if (listens) server = program
-        await until(() => program.ended || program.output.endsWith(expected), name!, 10_000)
+        await until(() => program.ended || program.output.endsWith(expected), name!, 60_000)
         t.equal(program.output, expected, name!)
       } else if (language === 'js' && /listen\(/.test(text)) {
         await stop(server)
