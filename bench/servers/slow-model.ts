@@ -1,7 +1,7 @@
 /** A model that computes, for about 10 ms. */
 import { messages, type Json } from '../messages.ts'
 
-const STEPS = 1_700_000
+const STEPS = 3_000_000
 
 export class SlowModel {
   answer (request: Json): Json {

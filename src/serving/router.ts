@@ -19,6 +19,7 @@ export function routedService (definition: ServiceDefinition, applications: Appl
 }
 
 function routed (applications: Applications, context: CallContext): ReturnType<Applications['named']>['ingress'] {
-  context.trailers.set(REQUEST_ID, context.requestId)
+  // Over HTTP, every reply has it as a header.
+  if (context.protocol === 'grpc') context.trailers.set(REQUEST_ID, context.requestId)
   return applications.named(context.application).ingress
 }
