@@ -3,7 +3,8 @@ import type { IncomingMessage } from 'node:http'
 import type { Application } from './application.ts'
 import { CALL } from './replica.ts'
 
-const APPLICATION = 'application'
+/** The header, and the metadata, that name an application. */
+export const APPLICATION = 'application'
 
 /** What Fastify's `rewriteUrl` is given. */
 type Request = Pick<IncomingMessage, 'url' | 'headers' | 'rawHeaders'>
