@@ -161,7 +161,7 @@ t.test('B5 B6 calls that name no application, or one that there is not, are NOT_
     }
   }
   t.match(await post('/userdefinedservice/__call__', foo), { status: 404, json: { title: 'NOT_FOUND', detail: `Application metadata not set. ${PING}` } })
-  t.match(await post('/userdefinedservice/__call__', foo, { application: 'app2' }), { status: 200 })
+  for (const name of ['application', 'grpc-metadata-application']) t.match(await post('/userdefinedservice/__call__', foo, { [name]: 'app2' }), { status: 200 }, name)
 })
 
 t.test('a wrong name is NOT_FOUND with one application too, unless it is said to be lenient', async t => {

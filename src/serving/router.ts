@@ -23,8 +23,11 @@ export function routedService (definition: ServiceDefinition, applications: Appl
 /** Over HTTP, the header is read as it came, and every reply has the request id as one: metadata are made only for who wants them. */
 function ingressFor (applications: Applications, context: CallContext): RunningDeployment {
   const { http } = context
-  if (http !== undefined) return applications.named(headerIn(http.rawHeaders, APPLICATION)).ingress
-  context.trailers.set(REQUEST_ID, context.requestId)
+  if (http === undefined) context.trailers.set(REQUEST_ID, context.requestId)
+  else {
+    const name = headerIn(http.rawHeaders, APPLICATION)
+    if (name !== '' || applications.serving.length === 1) return applications.named(name).ingress
+  }
   return applications.named(context.application).ingress
 }
 
